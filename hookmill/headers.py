@@ -1,0 +1,64 @@
+"""Record headers: their names, and how their values are read (DESIGN section 4)."""
+
+from typing import Final
+
+from hookmill.records import Headers
+
+FORMAT: Final = "format"
+FORMAT_VERSION: Final = b"1"
+REQUEST_ID: Final = "request-id"
+SOURCE: Final = "source"
+RECEIVED_AT: Final = "received-at"
+"""Epoch microseconds, decimal."""
+HTTP: Final = "http"
+"""JSON of `hookmill.codec.HttpRequest`."""
+DELIVERY_COUNT: Final = "delivery-count"
+STAGE: Final = "stage"
+NOT_BEFORE: Final = "not-before"
+ORIGIN: Final = "origin"
+FIRST_FAILED_AT: Final = "first-failed-at"
+LAST_FAILED_AT: Final = "last-failed-at"
+ERROR_CLASS: Final = "error-class"
+ERROR: Final = "error"
+FUNCTION: Final = "function"
+FUNCTION_VERSION: Final = "function-version"
+MESSAGE_ID: Final = "message-id"
+REPLAY_ID: Final = "replay-id"
+REDRIVE_OF: Final = "redrive-of"
+
+_MAX_DELIVERY_COUNT: Final = 1_000
+"""A guard against forged headers: no schedule has more rungs."""
+
+
+def header(headers: Headers, name: str) -> bytes | None:
+    """Value of the header, the last one if a foreign writer repeated it; `None` when absent."""
+    for candidate, value in reversed(headers):
+        if candidate == name:
+            return value
+    return None
+
+
+def text_header(headers: Headers, name: str, default: str = "") -> str:
+    """Value as text; bytes that are not UTF-8 are replaced."""
+    value = header(headers, name)
+    return default if value is None else value.decode("utf-8", "replace")
+
+
+def int_header(headers: Headers, name: str, default: int) -> int:
+    """Value as an integer; `default` when missing, malformed, negative or longer than 18 digits."""
+    value = header(headers, name)
+    if value is None or not value.isdigit() or len(value) > 18:
+        return default
+    return int(value)
+
+
+def delivery_count(headers: Headers) -> int:
+    """Number of this delivery, 1 for the first; missing, malformed or absurd counts as 1 (DESIGN section 4)."""
+    count = int_header(headers, DELIVERY_COUNT, 1)
+    return count if 1 <= count <= _MAX_DELIVERY_COUNT else 1
+
+
+def with_headers(headers: Headers, changes: dict[str, bytes]) -> Headers:
+    """The headers with `changes` replacing or following what was there; unknown ones are carried through."""
+    kept = tuple(pair for pair in headers if pair[0] not in changes)
+    return kept + tuple(changes.items())

@@ -1,0 +1,88 @@
+"""The retry rule as a value: what comes after a failed delivery. Carrying it out is the stages' work."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from hookmill.errors import FailureKind
+from hookmill.topics import Topic
+
+RUNGS: Final[tuple[tuple[Topic, int], ...]] = (
+    (Topic.DELAY_5S, 5),
+    (Topic.DELAY_25S, 25),
+    (Topic.DELAY_125S, 125),
+    (Topic.DELAY_625S, 625),
+    (Topic.DELAY_3125S, 3_125),
+)
+"""Delay topics and their seconds, x5 from rung to rung: 3,905 s in all, about 65 minutes (DESIGN section 5)."""
+
+MAX_RUNNER_KILLS: Final = 2
+"""Deliveries that may kill a runner: a third would be a third lost runner for nothing."""
+
+
+@dataclass(frozen=True)
+class Delay:
+    """The record waits on `topic` until `not_before_ms`, then is delivery number `delivery_count`."""
+
+    topic: Topic
+    not_before_ms: int
+    delivery_count: int
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """The record goes to the dead letters: no rung is left (`exhausted`) or none can help (`final`)."""
+
+    reason: Literal["exhausted", "final"]
+
+
+@dataclass(frozen=True)
+class Hold:
+    """Nothing is counted: keep the record, back off, try again when the dependency is back."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """The process stops with the record unacknowledged."""
+
+
+Hop = Delay | DeadLetter | Hold | Stop
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """The schedule of one stage or source: the first delivery plus up to `retries` more, on the first rungs.
+
+    Segment's page says both "5 retries" and "5 attempts" (SEGMENT-SPEC Q1); five retries is never fewer than either.
+    """
+
+    retries: int = len(RUNGS)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.retries <= len(RUNGS):
+            raise ValueError(f"retries is {self.retries}; the ladder has 0 to {len(RUNGS)} rungs")
+
+    def next_hop(self, kind: FailureKind, delivery_count: int, now_ms: int, retry_after_s: float = 0.0) -> Hop:
+        """Where the record of delivery `delivery_count` (1 for the first), failed at `now_ms`, goes next.
+
+        `retry_after_s` is what the other side asked for; it moves the record to the first rung that waits as long, or
+        to the longest.
+        """
+        match kind:
+            case FailureKind.DEPENDENCY:
+                return Hold()
+            case FailureKind.BUG:
+                return Stop()
+            case FailureKind.FINAL:
+                return DeadLetter("final")
+            case FailureKind.RUNNER_KILLED:
+                allowed = min(self.retries, MAX_RUNNER_KILLS - 1)
+            case FailureKind.RETRIABLE:
+                allowed = self.retries
+        if delivery_count > allowed:
+            return DeadLetter("exhausted")
+        rung = delivery_count - 1
+        while rung + 1 < len(RUNGS) and RUNGS[rung][1] < retry_after_s:
+            rung += 1
+        topic, delay_s = RUNGS[rung]
+        wait_ms = max(delay_s * 1_000, round(retry_after_s * 1_000))
+        return Delay(topic, now_ms + wait_ms, delivery_count + 1)

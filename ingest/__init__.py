@@ -1,0 +1,1 @@
+"""The receiver: webhooks in by HTTP, durable records on the log out."""

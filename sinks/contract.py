@@ -1,0 +1,67 @@
+"""What a sink is to its worker: batches of messages in, durable when `write` returns."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from hookmill.codec import JsonValue, ObjectWrite
+from hookmill.errors import FailureKind, HookmillError
+
+
+class SinkUnavailable(HookmillError):
+    """The destination cannot take anything now: the worker keeps the batch, backs off and writes it again."""
+
+    kind = FailureKind.DEPENDENCY
+
+
+class RecordRejected(HookmillError):
+    """The destination refuses single messages of the batch for good; the others of the batch are not written.
+
+    `rejected` maps the index in the batch to the reason. The worker takes those out and writes the rest again.
+    """
+
+    kind = FailureKind.FINAL
+
+    def __init__(self, rejected: dict[int, str]) -> None:
+        self.rejected = rejected
+        super().__init__(f"{len(rejected)} messages refused, the first because {next(iter(rejected.values()))}")
+
+
+class Event(msgspec.Struct, frozen=True):
+    """One event: who sent it, its id, and the message as the Segment Spec has it (`type`, `event`, `userId`, ...)."""
+
+    source: str
+    message_id: str
+    message: dict[str, JsonValue]
+    raw: bytes
+    """The message as JSON text, exactly as on the topic."""
+
+
+class SourcedObject(msgspec.Struct, frozen=True):
+    """One object write and its source."""
+
+    source: str
+    write: ObjectWrite
+    raw: bytes
+    """The write as JSON text, exactly as on the topic."""
+
+
+Message = Event | SourcedObject
+
+
+class Sink(Protocol):
+    """A destination. One worker calls it, one call at a time; batches may repeat and may come out of order.
+
+    An async context manager: entering connects and prepares (errors: `SinkUnavailable`, `ConfigError`), leaving closes.
+    """
+
+    async def write(self, batch: Sequence[Message]) -> None:
+        """The whole batch is durable, each event once by its id, each object property by the greatest version.
+
+        Events and objects may be mixed, as the sink's filter allows. All or nothing as far as the destination can; a
+        batch written twice leaves the same state as once.
+
+        Errors: `SinkUnavailable`; `RecordRejected`. Anything else is a bug of the sink and stops the worker.
+        """
+        ...
