@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager
 from enum import IntEnum
 from typing import Protocol
 
@@ -45,6 +46,9 @@ class Service(Protocol):
         ...
 
 
+OnceReady = Callable[[], Coroutine[object, object, None]]
+
+
 class Readiness:
     """Whether the process may get work: true between the end of the start and the begin of the stop."""
 
@@ -82,28 +86,50 @@ async def running(services: Sequence[Service], readiness: Readiness | None = Non
             raise failure
 
 
-async def serve(services: Sequence[Service], readiness: Readiness) -> ExitCode:
+async def serve(
+    services: Sequence[Service],
+    readiness: Readiness,
+    once_ready: OnceReady | None = None,
+) -> ExitCode:
     """Runs the services until SIGTERM or SIGINT, then drains; a second signal ends the process at once.
 
-    Returns `OK` after a drain, `FAILED` when a service ended by itself, could not start or stop, `CONFIG` when one
-    raised `ConfigError`. Expected errors are one log line, unexpected ones come with their stack.
+    `once_ready` runs beside the services as soon as all are ready; it is cancelled at the end, and its error is ours.
+
+    Returns `OK` after a drain, `FAILED` when a service ended by itself.
+
+    Errors: whatever a service raised; `exit_code` says how the process ends then.
     """
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, _on_signal, asked, number)
-    try:
-        async with running(services, readiness):
-            return await _until_asked_or_ended(services, asked)
-    except ConfigError as error:
-        log.error("process.refused", error=str(error))
-        return ExitCode.CONFIG
-    except HookmillError as error:
-        log.error("process.failed", error=str(error))
-        return ExitCode.FAILED
-    except Exception:
-        log.exception("process.crashed")
-        return ExitCode.FAILED
+    async with running(services, readiness):
+        return await _until_asked_or_ended(services, asked, once_ready)
+
+
+def exit_code(error: HookmillError) -> ExitCode:
+    """How a process ends that this error stopped."""
+    return ExitCode.CONFIG if isinstance(error, ConfigError) else ExitCode.FAILED
+
+
+class Resource:
+    """An async context manager as a service: open while the services after it run."""
+
+    def __init__(self, name: str, manager: AbstractAsyncContextManager[object]) -> None:
+        self.name = name
+        self._manager = manager
+
+    async def start(self) -> None:
+        """Entered."""
+        await self._manager.__aenter__()
+
+    async def wait(self) -> None:
+        """Never ends by itself."""
+        await asyncio.Event().wait()
+
+    async def stop(self) -> None:
+        """Left."""
+        await self._manager.__aexit__(None, None, None)
 
 
 def _on_signal(asked: asyncio.Event, number: signal.Signals) -> None:
@@ -113,18 +139,24 @@ def _on_signal(asked: asyncio.Event, number: signal.Signals) -> None:
     asked.set()
 
 
-async def _until_asked_or_ended(services: Sequence[Service], asked: asyncio.Event) -> ExitCode:
+async def _until_asked_or_ended(
+    services: Sequence[Service], asked: asyncio.Event, once_ready: OnceReady | None
+) -> ExitCode:
     watchers = {asyncio.create_task(service.wait(), name=service.name) for service in services}
     signal_watcher = asyncio.create_task(asked.wait(), name="signal")
+    companion = asyncio.create_task(once_ready(), name="once ready") if once_ready is not None else None
+    waiting = {signal_watcher, *watchers} | ({companion} if companion is not None else set())
     try:
-        done, _ = await asyncio.wait({signal_watcher, *watchers}, return_when=asyncio.FIRST_COMPLETED)
-        if signal_watcher in done:
-            return ExitCode.OK
-        for watcher in done:
-            watcher.result()
-            log.error("service.ended", service=watcher.get_name())
-        return ExitCode.FAILED
+        while True:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            if signal_watcher in done:
+                return ExitCode.OK
+            for task in done:
+                task.result()
+            if done != {companion}:
+                log.error("service.ended", service=", ".join(task.get_name() for task in done))
+                return ExitCode.FAILED
     finally:
-        for watcher in (signal_watcher, *watchers):
-            watcher.cancel()
-        await asyncio.gather(signal_watcher, *watchers, return_exceptions=True)
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)

@@ -1,0 +1,55 @@
+# Needs Python 3.11 or newer; everything else is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+SETUP := $(VENV)/.runtime
+DEV := $(VENV)/.dev
+
+.PHONY: help run test test-nightly check format bench lock clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+run: $(SETUP) ## Run the quickstart: three sources, one sample webhook each; Ctrl-C stops
+	@exec $(BIN)/hookmill dev examples/quickstart --samples
+
+test: $(DEV) ## Run the tests, with a real Kafka that they start themselves
+	$(BIN)/python -m pytest -m "not nightly"
+
+test-nightly: $(DEV) ## Run the long trials: 200 kills of a writing process and the like
+	$(BIN)/python -m pytest -m nightly
+
+check: $(DEV) ## Lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(DEV) ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(DEV) ## Measure this machine: receiver, runners, function stage, end to end
+	$(BIN)/python -m bench
+
+lock: $(DEV) ## Resolve the dependencies anew into requirements/
+	$(BIN)/python requirements/lock.py
+
+clean: ## Remove what the other targets made, data of the quickstart included
+	rm -rf $(VENV) examples/quickstart/.hookmill .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(SETUP): requirements/runtime.txt requirements/node.txt pyproject.toml
+	@echo "Setting up $(VENV) (once)"
+	@$(PYTHON) -c 'import sys; sys.exit(f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install --require-hashes -r requirements/runtime.txt
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@node --version 2>/dev/null | grep -Eq '^v(2[0-9]|[3-9][0-9])\.' || $(PIP) install --require-hashes -r requirements/node.txt
+	@touch $@
+
+$(DEV): $(SETUP) requirements/dev.txt requirements/java.txt
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@java -version 2>&1 | grep -Eq 'version "(1[7-9]|[2-9][0-9])' || $(PIP) install --require-hashes -r requirements/java.txt
+	@touch $@

@@ -1,0 +1,282 @@
+"""The command `hookmill`."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Coroutine
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import uvloop
+from cyclopts import App, CycloptsError, Parameter
+from rich.console import Console
+
+from hookmill import __version__
+from hookmill.config import Config, load_config
+from hookmill.errors import ConfigError, HookmillError
+from hookmill.lifecycle import ExitCode, Readiness, exit_code, serve
+from hookmill.telemetry import configure_logging
+
+T = TypeVar("T")
+
+app = App(
+    name="hookmill",
+    help="Turns webhooks into data: every source gets a URL, a small function makes events and rows of what arrives.",
+    version=__version__,
+    version_flags=["--version"],
+    help_format="plaintext",
+)
+topics_app = App(name="topics", help="The topics on the log.")
+app.command(topics_app)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class Common:
+    """Options of every command; each overrides the `HOOKMILL_*` variable of the same meaning."""
+
+    data_dir: Annotated[Path | None, Parameter(help="Folder of the embedded log and the local warehouse.")] = None
+    bootstrap_servers: Annotated[
+        str | None,
+        Parameter(name=["--bootstrap-servers", "--bootstrap-server"], help="Kafka brokers; none: the embedded log."),
+    ] = None
+    topic_prefix: Annotated[str | None, Parameter(help="What the names of topics and groups begin with.")] = None
+    admin_port: Annotated[int | None, Parameter(help="Port of /healthz, /readyz and /metrics; 0 picks one.")] = None
+    log_level: Annotated[Literal["debug", "info", "warning", "error"] | None, Parameter(help="Least level.")] = None
+    log_format: Annotated[Literal["auto", "json", "console"] | None, Parameter(help="Form of log lines.")] = None
+
+    def config(self, **sections: dict[str, Any]) -> Config:
+        """The configuration with these options over the environment; logging is set up by it."""
+        overrides: dict[str, Any] = {
+            "data_dir": self.data_dir,
+            "kafka": {"bootstrap_servers": self.bootstrap_servers},
+            "topics": {"prefix": self.topic_prefix},
+            "admin": {"port": self.admin_port},
+            "logging": {"level": self.log_level, "format": self.log_format},
+            **sections,
+        }
+        config = load_config(overrides)
+        configure_logging(config.logging)
+        return config
+
+
+@app.command
+def version() -> None:
+    """Print the version."""
+    print(__version__)
+
+
+@app.command
+def init(folder: Path) -> None:
+    """Make a project folder with one source that runs as it is.
+
+    Parameters
+    ----------
+    folder
+        Where to; what is there stays untouched.
+    """
+    from console.starter import create_project
+
+    for path in create_project(folder):
+        print(path)
+    print(f"Run it: hookmill dev {folder}")
+
+
+@app.command
+def dev(
+    folder: Path = Path(),
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    samples: bool = False,
+    kafka: Literal["local"] | None = None,
+    common: Common = Common(),
+) -> ExitCode:
+    """Run all stages of a project folder in this process; reload functions on save.
+
+    Parameters
+    ----------
+    folder
+        The project folder.
+    host
+        Address that the receiver listens on (127.0.0.1).
+    port
+        Port of the receiver (8080); 0 picks one.
+    samples
+        Post the first example of each source once everything runs, and show the rows that came of it.
+    kafka
+        `local` starts a Kafka broker for this project, in its data folder.
+    """
+    from console.broker import LocalKafka
+    from console.dev import run_dev
+
+    screen = Console(stderr=True)
+    if common.data_dir is None and "HOOKMILL_DATA_DIR" not in os.environ:
+        common = replace(common, data_dir=folder / ".hookmill")
+    config = common.config(ingest={"host": host, "port": port})
+    if kafka is None:
+        return _run(run_dev(config, folder, screen, send_samples=samples))
+    if config.kafka.bootstrap_servers:
+        raise ConfigError("--kafka local starts a broker, --bootstrap-servers names one: use only one of them.")
+    screen.print("Starting Kafka ...", highlight=False)
+    with LocalKafka(config.data_dir / "kafka") as broker:
+        local = config.model_copy(
+            update={"kafka": config.kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})}
+        )
+        return _run(run_dev(local, folder, screen, send_samples=samples))
+
+
+@app.command
+def ingest(*, host: str | None = None, port: int | None = None, common: Common = Common()) -> ExitCode:
+    """Run the receiver: HTTP in, raw webhooks on the log.
+
+    Parameters
+    ----------
+    host
+        Address to listen on (127.0.0.1).
+    port
+        Port to listen on (8080); 0 picks one.
+    """
+    from console.stages import ingest_services
+
+    config = common.config(ingest={"host": host, "port": port})
+    readiness = Readiness()
+    return _run(serve(ingest_services(config, readiness), readiness))
+
+
+@app.command
+def process(*, common: Common = Common()) -> ExitCode:
+    """Run the function stage: raw webhooks through user functions to events and objects."""
+    from console.stages import process_services
+
+    config = common.config()
+    readiness = Readiness()
+    return _run(serve(process_services(config, readiness), readiness))
+
+
+@app.command
+def sink(*names: str, common: Common = Common()) -> ExitCode:
+    """Run sink workers: events and objects to where you keep data.
+
+    Parameters
+    ----------
+    names
+        Sinks of the registry to run; all of them when none is named.
+    """
+    from console.stages import sink_services
+
+    config = common.config()
+
+    async def run() -> ExitCode:
+        readiness = Readiness()
+        return await serve(await sink_services(config, readiness, names), readiness)
+
+    return _run(run())
+
+
+@app.command
+def apply(folder: Path = Path(), *, common: Common = Common()) -> ExitCode:
+    """Publish a project folder: its sources, functions and sinks, to whichever stages read this log.
+
+    Parameters
+    ----------
+    folder
+        The project folder.
+    """
+    from console.apply import apply_project
+    from console.project import load_project
+    from hookmill.log import open_log
+
+    config = common.config()
+
+    async def run() -> ExitCode:
+        project = load_project(folder)
+        applied = await apply_project(project, open_log(config), config.topics.names, config.processors)
+        for name in applied.published:
+            print(f"published {name}")
+        for name in applied.removed:
+            print(f"removed   {name}")
+        if not applied.published and not applied.removed:
+            print("nothing changed")
+        return ExitCode.OK
+
+    return _run(run())
+
+
+@topics_app.command
+def ensure(*, common: Common = Common()) -> ExitCode:
+    """Create the topics that are missing; say where existing ones differ from what this version wants."""
+    from hookmill.log import open_log
+
+    config = common.config()
+
+    async def run() -> ExitCode:
+        for line in await open_log(config).ensure_topics(config.topics.names.specs()):
+            print(line)
+        return ExitCode.OK
+
+    return _run(run())
+
+
+@app.command
+def send(
+    source: str,
+    *,
+    folder: Path = Path(),
+    example: str | None = None,
+    body: Path | None = None,
+    url: str = "http://127.0.0.1:8080",
+) -> ExitCode:
+    """Post a sample webhook of a source to a running receiver.
+
+    Parameters
+    ----------
+    source
+        Slug of the source.
+    folder
+        The project folder, for its examples and tokens.
+    example
+        Name of the example, without `.json`; the first when not given.
+    body
+        A file to post instead of an example.
+    url
+        Where the receiver is.
+    """
+    from console.samples import choose_sample, post_sample
+    from console.tokens import TokenFile
+
+    token = TokenFile(folder).get(source)
+    if token is None:
+        raise ConfigError(f"{folder} has no token for source {source!r}. `hookmill dev` or `hookmill apply` makes one.")
+    sample = choose_sample(folder, source, example, body)
+    print(_run(post_sample(url, token, sample)))
+    return ExitCode.OK
+
+
+@app.command
+def config(*, common: Common = Common()) -> None:
+    """List every option with its variable, its value now and its meaning; secrets are masked."""
+    from console.options import list_options
+
+    for line in list_options(common.config()):
+        print(line)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def main() -> None:
+    """Entry point of the command; ends the process with an `ExitCode`."""
+    try:
+        code = app(print_error=True, exit_on_error=False)
+    except CycloptsError:
+        sys.exit(ExitCode.USAGE)
+    except HookmillError as error:
+        print(f"hookmill: {error}", file=sys.stderr)
+        sys.exit(exit_code(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(code or ExitCode.OK)

@@ -1,0 +1,174 @@
+"""A project folder: sources with their functions, settings and examples, and the sinks, as entities of the registry."""
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from hookmill.errors import ConfigError
+from hookmill.registry import Function, Sink, Source, function_version
+from hookmill.topics import MAX_BODY_BYTES
+from sinks.open import check_sink
+
+SOURCES: Final = "sources"
+SINKS_FILE: Final = "sinks.toml"
+SOURCE_FILE: Final = "source.toml"
+LANGUAGES: Final = {".js": "javascript", ".py": "python"}
+
+_SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+class _SourceFile(BaseModel):
+    """What `source.toml` may hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str | None = None
+    function: str
+    timeout_ms: Annotated[int, Field(ge=1, le=60_000)] = 1_000
+    max_body_bytes: Annotated[int, Field(ge=0, le=MAX_BODY_BYTES)] | None = None
+    settings: dict[str, Any] = {}
+
+
+class _SinkTable(BaseModel):
+    """What a table of `sinks.toml` may hold; what is left are the options of its kind."""
+
+    model_config = ConfigDict(extra="allow")
+
+    kind: str
+    events: bool = True
+    objects: bool = True
+
+
+@dataclass(frozen=True)
+class ProjectSource:
+    """A source of the project, before it has a token."""
+
+    folder: Path
+    slug: str
+    name: str
+    function: Function
+    settings: dict[str, Any]
+    timeout_ms: int
+    max_body_bytes: int | None
+
+    def entity(self, token_hashes: Sequence[str]) -> Source:
+        """The source as it is published."""
+        return Source(
+            id=self.slug,
+            name=self.name,
+            token_hashes=tuple(token_hashes),
+            function_version=self.function.version,
+            settings=self.settings,
+            max_body_bytes=self.max_body_bytes,
+            timeout_ms=self.timeout_ms,
+        )
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project folder as read: every file of it was valid."""
+
+    folder: Path
+    sources: tuple[ProjectSource, ...]
+    sinks: tuple[Sink, ...]
+
+
+def load_project(folder: Path) -> Project:
+    """The project in `folder`. Errors: `ConfigError` that names the file and what is wrong in it."""
+    if not folder.is_dir():
+        raise ConfigError(f"There is no project folder {folder}. `hookmill init {folder}` makes one.")
+    if not (folder / SOURCES).is_dir():
+        raise ConfigError(f"{folder} is not a project: it has no folder {SOURCES}/. `hookmill init {folder}` adds one.")
+    found = sorted(path.parent for path in (folder / SOURCES).glob(f"*/{SOURCE_FILE}"))
+    if not found:
+        raise ConfigError(f"{folder / SOURCES} holds no source: a source is a folder with a {SOURCE_FILE}.")
+    return Project(folder, tuple(_load_source(path) for path in found), _load_sinks(folder / SINKS_FILE))
+
+
+def _load_source(folder: Path) -> ProjectSource:
+    slug = folder.name
+    if not _SLUG.fullmatch(slug):
+        raise ConfigError(f"Source folder {folder}: a slug has lower-case letters, digits and dashes, 63 at most.")
+    path = folder / SOURCE_FILE
+    try:
+        parsed = _SourceFile.model_validate(_read_toml(path))
+    except ValidationError as error:
+        raise ConfigError(_complaint(path, error)) from None
+    return ProjectSource(
+        folder=folder,
+        slug=slug,
+        name=parsed.name or slug,
+        function=_load_function(slug, path, parsed.function),
+        settings=parsed.settings,
+        timeout_ms=parsed.timeout_ms,
+        max_body_bytes=parsed.max_body_bytes,
+    )
+
+
+def _load_function(slug: str, source_file: Path, file_name: str) -> Function:
+    path = source_file.parent / file_name
+    if path.resolve().parent != source_file.parent.resolve():
+        raise ConfigError(f'{source_file}: function = "{file_name}" must be a file beside it.')
+    language = LANGUAGES.get(path.suffix)
+    if language is None:
+        raise ConfigError(f'{source_file}: function = "{file_name}" must end in {" or ".join(LANGUAGES)}.')
+    try:
+        code = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}.") from None
+    except OSError as error:
+        raise ConfigError(f"{path}, named by {source_file}, cannot be read: {error.strerror}.") from None
+    return Function(
+        source=slug, version=function_version(file_name, code), language=language, file_name=file_name, code=code
+    )
+
+
+def _load_sinks(path: Path) -> tuple[Sink, ...]:
+    if not path.exists():
+        raise ConfigError(f"{path} is missing: it says where events and objects go. `hookmill init` writes an example.")
+    try:
+        tables = TypeAdapter(dict[str, _SinkTable]).validate_python(_read_toml(path))
+    except ValidationError as error:
+        raise ConfigError(_complaint(path, error)) from None
+    return tuple(_load_sink(path, name, table) for name, table in tables.items())
+
+
+def _load_sink(path: Path, name: str, table: _SinkTable) -> Sink:
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"{path}: sink name [{name}] may have lower-case letters, digits, dashes and underscores.")
+    sink = Sink(
+        name=name, kind=table.kind, events=table.events, objects=table.objects, options=dict(table.model_extra or {})
+    )
+    try:
+        check_sink(sink)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    return sink
+
+
+def _read_toml(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}.") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
+
+
+def _complaint(path: Path, error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors(include_url=False):
+        place = ".".join(str(part) for part in problem["loc"]) or "the file"
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{path}: {place} is not an option.")
+        elif problem["type"] == "missing":
+            lines.append(f"{path}: {place} is missing.")
+        else:
+            lines.append(f"{path}: {place} is {problem['input']!r}: {problem['msg']}.")
+    return "\n".join(lines)

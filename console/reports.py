@@ -1,0 +1,81 @@
+"""The `invocations` topic as lines for people: what became of each webhook."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import msgspec
+
+from hookmill.codec import InvocationReport, decode_report
+from hookmill.errors import LogError
+from hookmill.log import Log
+from hookmill.telemetry import get_logger
+
+log = get_logger(__name__)
+
+_POLL_S = 0.5
+
+
+def describe_report(report: InvocationReport) -> str:
+    """One line: source, outcome, messages, milliseconds; more lines for an error and for what the function printed."""
+    counts = f"{_plural(report.events, 'event')}, {_plural(report.objects, 'object')}"
+    line = f"{report.source}  {report.status}  {counts}  {report.duration_ms:.1f} ms  {report.request_id}"
+    if report.next != "delivered":
+        line += f"  -> {report.next}"
+    if report.error is not None:
+        place = f" (line {report.error.line})" if report.error.line is not None else ""
+        line += f"\n    {report.error.kind}: {report.error.message}{place}"
+    for printed in report.logs:
+        line += f"\n    [{printed.level}] {printed.text}"
+    return printable(line)
+
+
+def printable(text: str) -> str:
+    """The text without control characters: what webhooks and functions say must not steer the terminal."""
+    return "".join(char if char == "\n" or char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+class ReportTail:
+    """Calls `heard` with every report that arrives after the start. A service."""
+
+    name = "reports"
+
+    def __init__(self, event_log: Log, topic: str, heard: Callable[[InvocationReport], None]) -> None:
+        self._reader = event_log.reader([topic], group=None, from_end=True)
+        self._heard = heard
+        self._stack = contextlib.AsyncExitStack()
+        self._tail: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listening."""
+        await self._stack.enter_async_context(self._reader)
+        self._tail = asyncio.create_task(self._follow(), name=self.name)
+
+    async def wait(self) -> None:
+        """Never ends by itself: reports are a courtesy, losing sight of them stops nothing."""
+        await asyncio.Event().wait()
+
+    async def stop(self) -> None:
+        """No longer listening."""
+        if self._tail is not None:
+            self._tail.cancel()
+            await asyncio.gather(self._tail, return_exceptions=True)
+        await self._stack.aclose()
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                spans = await self._reader.poll(_POLL_S)
+            except LogError as error:
+                log.warning("reports.unavailable", error=str(error))
+                await asyncio.sleep(_POLL_S)
+                continue
+            for record in (record for span in spans for record in span.records):
+                try:
+                    self._heard(decode_report(record.value or b""))
+                except msgspec.DecodeError as error:
+                    log.warning("reports.unreadable", offset=record.offset, error=str(error))

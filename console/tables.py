@@ -1,0 +1,68 @@
+"""The local warehouse as tables for people."""
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from console.reports import printable
+
+_MAX_COLUMNS = 8
+_MAX_ROWS = 5
+_MAX_CELL = 40
+
+
+@dataclass(frozen=True)
+class TableView:
+    """A table with its newest rows, newest first; `rows` is the count of all."""
+
+    name: str
+    rows: int
+    columns: tuple[str, ...]
+    newest: tuple[tuple[object, ...], ...]
+
+
+def read_tables(database: Path) -> Sequence[TableView]:
+    """Every user table of the SQLite file by name; none when there is no file yet."""
+    if not database.exists():
+        return []
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5.0)) as connection:
+        names = connection.execute(
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\' ORDER BY name"
+        ).fetchall()
+        return [_read_table(connection, name) for (name,) in names]
+
+
+def _read_table(connection: sqlite3.Connection, name: str) -> TableView:
+    quoted = '"' + name.replace('"', '""') + '"'
+    (count,) = connection.execute(f"SELECT count(*) FROM {quoted}").fetchone()  # noqa: S608 the name is quoted
+    cursor = connection.execute(f"SELECT * FROM {quoted} ORDER BY rowid DESC LIMIT {_MAX_ROWS}")  # noqa: S608 same
+    columns = tuple(column[0] for column in cursor.description)
+    return TableView(name, count, columns, tuple(cursor.fetchall()))
+
+
+def print_tables(console: Console, tables: Sequence[TableView]) -> None:
+    """Each table with its newest rows and first columns that hold something; internal columns are left out."""
+    for view in tables:
+        shown = [
+            index
+            for index, column in enumerate(view.columns)
+            if not column.startswith("_") and any(row[index] is not None for row in view.newest)
+        ][:_MAX_COLUMNS]
+        hidden = len(view.columns) - len(shown)
+        title = f"{view.name}  ({view.rows} rows{f', {hidden} more columns' if hidden else ''})"
+        table = Table(title=title, title_justify="left", title_style="bold")
+        for index in shown:
+            table.add_column(view.columns[index])
+        for row in view.newest:
+            table.add_row(*(_cell(row[index]) for index in shown))
+        console.print(table)
+
+
+def _cell(value: object) -> str:
+    text = printable("" if value is None else str(value)).replace("[", r"\[")
+    return text if len(text) <= _MAX_CELL else text[: _MAX_CELL - 1] + "…"

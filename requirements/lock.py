@@ -1,0 +1,30 @@
+"""Resolves the dependencies of pyproject.toml into hashed requirement files, one per use.
+
+An export instead of uv.lock: that names a download address per file, this names packages and hashes only.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+
+
+def main() -> None:
+    """Every file is written anew; the versions of `runtime.txt` hold in the others."""
+    compile_file("runtime.txt", ["pyproject.toml", "--extra", "all", "--group", "build"])
+    constrained = ["--constraint", "requirements/runtime.txt"]
+    compile_file("dev.txt", ["pyproject.toml", "--extra", "all", "--group", "build", "--group", "dev", *constrained])
+    compile_file("node.txt", ["--group", "node"])
+    compile_file("java.txt", ["--group", "java"])
+
+
+def compile_file(name: str, arguments: list[str]) -> None:
+    """`requirements/<name>` holds the resolution of `arguments` for every platform and Python from 3.11 on."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
+    command += ["--generate-hashes", "--no-header", "--no-annotate", "--upgrade"]
+    subprocess.run([*command, *arguments, "--output-file", f"requirements/{name}"], cwd=ROOT, check=True)
+
+
+if __name__ == "__main__":
+    main()
