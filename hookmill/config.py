@@ -1,7 +1,7 @@
 """Configuration of a process: from `HOOKMILL_*` variables and command-line options, read once, at the start."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -134,42 +134,36 @@ class Config(BaseSettings):
 
 
 def load_config(overrides: Mapping[str, Any] | None = None) -> Config:
-    """The configuration: defaults, over them the environment, over that `overrides` (nested by section).
+    """The configuration: defaults, over them the environment, over that `overrides` (by section; `None` is unset).
 
     Errors: `ConfigError` naming every option that is unknown or has a bad value; values of secrets are not shown.
     """
+    known = set(option_names(Config))
+    unknown = sorted(name for name in os.environ if name.upper().startswith(ENV_PREFIX) and name.upper() not in known)
+    if unknown:
+        raise ConfigError(
+            "\n".join(f"{name} is not an option of this version. `hookmill config` lists them all." for name in unknown)
+        )
     try:
-        config = Config(**_merged(_from_environment(), overrides or {}))
+        return Config(**_without_unset(overrides or {}))
     except ValidationError as error:
         raise ConfigError("\n".join(_complaints(error))) from None
-    return config
 
 
-def _from_environment() -> dict[str, Any]:
-    """Sections of the `HOOKMILL_*` variables, unknown ones included so that validation refuses them by name."""
-    values: dict[str, Any] = {}
-    for name, value in os.environ.items():
-        if not name.startswith(ENV_PREFIX):
-            continue
-        path = name.removeprefix(ENV_PREFIX).lower().split(_DELIMITER)
-        section = values
-        for part in path[:-1]:
-            section = section.setdefault(part, {})
-            if not isinstance(section, dict):
-                raise ConfigError(f"{name} and {ENV_PREFIX}{path[0].upper()} contradict each other: set one of them.")
-        section[path[-1]] = value
-    return values
+def option_names(section: type[BaseModel], prefix: str = ENV_PREFIX) -> Iterator[str]:
+    """The variable of every option, in the order of the sections."""
+    for name, field in section.model_fields.items():
+        variable = prefix + name.upper()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from option_names(field.annotation, variable + _DELIMITER)
+        else:
+            yield variable
 
 
-def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for name, value in above.items():
-        under = merged.get(name)
-        if isinstance(value, Mapping):
-            merged[name] = _merged(under if isinstance(under, Mapping) else {}, value)
-        elif value is not None:
-            merged[name] = value
-    return merged
+def _without_unset(overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """pydantic-settings merges nested dicts with the environment, but takes `None` for a value."""
+    chosen = {name: _without_unset(v) if isinstance(v, Mapping) else v for name, v in overrides.items()}
+    return {name: value for name, value in chosen.items() if value is not None}
 
 
 def _complaints(error: ValidationError) -> list[str]:
@@ -177,9 +171,7 @@ def _complaints(error: ValidationError) -> list[str]:
     for problem in error.errors(include_url=False):
         path = [str(part) for part in problem["loc"]]
         variable = ENV_PREFIX + _DELIMITER.join(path).upper()
-        if problem["type"] == "extra_forbidden":
-            lines.append(f"{variable} is not an option of this version. `hookmill config` lists them all.")
-        elif any(word in path[-1] for word in ("password", "secret", "token")):
+        if any(word in path[-1] for word in ("password", "secret", "token")):
             lines.append(f"{variable}: {problem['msg']}.")
         else:
             lines.append(f"{variable} is {problem['input']!r}: {problem['msg']}.")
