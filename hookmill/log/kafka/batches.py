@@ -1,0 +1,97 @@
+"""Records of one send as batches: which partition each goes to, and cut to the size that the topic takes."""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from hookmill.errors import RecordTooLarge
+from hookmill.log.kafka.topics import BATCH_HEADROOM_BYTES
+from hookmill.records import NewRecord
+from hookmill.topics import MAX_RECORD_BYTES
+
+_FULL_BATCH_BYTES = 1_048_576
+"""A partition has one batch in flight, so its throughput is this per round trip (RELIABILITY A4)."""
+
+_MASK = 0xFFFFFFFF
+_MIX = 0x5BD1E995
+_SEED = 0x9747B28C
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A topic as the sender sees it."""
+
+    topic: str
+    partitions: int
+    max_batch_bytes: int
+
+    @property
+    def max_record_bytes(self) -> int:
+        """Largest record, measured as everywhere by `size_bytes`."""
+        return min(MAX_RECORD_BYTES, self.max_batch_bytes - BATCH_HEADROOM_BYTES)
+
+
+def pack(
+    records: Sequence[NewRecord], destination: Destination, keyless_partition: int
+) -> list[tuple[int, BatchBuilder]]:
+    """Batches with their partitions; those of one partition in the order of the records.
+
+    Errors: `RecordTooLarge`; `ValueError` for a partition that the topic does not have, or neither key nor value.
+    """
+    full_bytes = min(_FULL_BATCH_BYTES, destination.max_batch_bytes)
+    batches: list[tuple[int, BatchBuilder]] = []
+    filling: dict[int, BatchBuilder] = {}
+    for record in records:
+        key = record.key
+        partition = record.partition
+        if partition is None:
+            partition = keyless_partition if key is None else partition_of(key, destination.partitions)
+        elif not 0 <= partition < destination.partitions:
+            raise ValueError(
+                f'Topic "{destination.topic}" has {destination.partitions} partitions, not a partition {partition}.'
+            )
+        if record.value is None and key is None:
+            raise ValueError("A record without value is a tombstone and needs a key.")
+        headers = list(record.headers)
+        arguments = {"timestamp": record.timestamp_ms, "key": key, "value": record.value, "headers": headers}
+        batch = filling.get(partition)
+        if batch is None or batch.append(**arguments) is None:
+            batch = filling[partition] = BatchBuilder(full_bytes, 0)
+            batches.append((partition, batch))
+            batch.append(**arguments)  # the first record fits whatever its size
+    if any(batch.size() > destination.max_record_bytes for _, batch in batches):
+        _refuse_too_large(records, destination)
+    return batches
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Where Kafka's Java clients send `key`, so that producers of both kinds agree."""
+    return (_murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def _refuse_too_large(records: Sequence[NewRecord], destination: Destination) -> None:
+    for record in records:
+        size = len(record.key or b"") + len(record.value or b"") + sum(len(n) + len(v) for n, v in record.headers)
+        if size > destination.max_record_bytes:
+            raise RecordTooLarge(
+                f"Record of {size:,} bytes exceeds the limit of {destination.max_record_bytes:,} bytes"
+                f' of topic "{destination.topic}".'
+            )
+
+
+def _murmur2(data: bytes) -> int:
+    """Murmur2 as in `org.apache.kafka.common.utils.Utils`.
+
+    aiokafka has it too, byte by byte: 4.5 us for a key of 40 bytes where this takes 2.1, of 6 for the whole record.
+    """
+    length = len(data)
+    state = _SEED ^ length
+    for word in struct.unpack_from(f"<{length >> 2}I", data):
+        word = word * _MIX & _MASK
+        state = (state * _MIX ^ (word ^ word >> 24) * _MIX) & _MASK
+    if length & 3:
+        state = (state ^ int.from_bytes(data[length & ~3 :], "little")) * _MIX & _MASK
+    state = (state ^ state >> 13) * _MIX & _MASK
+    return state ^ state >> 15

@@ -1,0 +1,184 @@
+"""Sends records to Kafka: one idempotent producer, batches built by us, a deadline for every call."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Coroutine, Sequence
+from types import TracebackType
+from typing import Self
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from hookmill.errors import LogError, LogUnavailable, RecordTooLarge
+from hookmill.log.kafka.batches import Destination, pack
+from hookmill.log.kafka.cluster import CLOSE_S, Cluster, explain
+from hookmill.log.kafka.topics import BATCH_HEADROOM_BYTES, max_batch_bytes, missing
+from hookmill.records import NewRecord
+from hookmill.telemetry import get_logger
+from hookmill.topics import MAX_RECORD_BYTES
+
+log = get_logger(__name__)
+
+_LARGEST_BATCH_BYTES = MAX_RECORD_BYTES + BATCH_HEADROOM_BYTES
+_TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+
+
+class KafkaSender:
+    """`RecordSender` on Kafka.
+
+    A batch that fails for good has used up sequence numbers that the broker never saw; every later batch of its
+    partition would be refused as out of order (RELIABILITY A5, A6). So the producer is replaced after each failure.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._producer: AIOKafkaProducer | None = None
+        self._opening: asyncio.Task[AIOKafkaProducer] | None = None
+        self._is_open = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._batch_limits: dict[str, int] = {}
+        self._calls: defaultdict[str, int] = defaultdict(int)
+
+    async def __aenter__(self) -> Self:
+        self._is_open = True
+        await self._current_producer()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self._cluster.config.send_timeout_s)
+        self._is_open = False
+        if self._producer is not None:
+            self._retire(self._producer)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=3 * CLOSE_S)
+
+    async def send(self, topic: str, records: Sequence[NewRecord]) -> None:
+        """See `RecordSender.send`. On Kafka a send that ran into the deadline goes on in the background."""
+        if not records:
+            return
+        delivery = self._start(self._deliver(topic, records))
+        deadline_s = self._cluster.config.send_timeout_s
+        done, _ = await asyncio.wait({delivery}, timeout=deadline_s)
+        if not done:
+            raise LogUnavailable(
+                f'{self._cluster} did not acknowledge {len(records)} records on topic "{topic}" within'
+                f" {deadline_s:g} s; whether they are stored is unknown."
+            )
+        delivery.result()
+
+    async def _deliver(self, topic: str, records: Sequence[NewRecord]) -> None:
+        producer = await self._current_producer()
+        destination = await self._destination(producer, topic)
+        self._calls[topic] += 1
+        batches = pack(records, destination, self._calls[topic] % destination.partitions)
+        futures = []
+        try:
+            for partition, batch in batches:
+                futures.append(await producer.send_batch(batch, topic, partition=partition))
+        except KafkaError as error:
+            await asyncio.gather(*futures, return_exceptions=True)
+            if not isinstance(error, KafkaTimeoutError):
+                self._retire(producer)
+            raise self._not_stored(topic, error) from error
+        outcomes = await asyncio.gather(*futures, return_exceptions=True)
+        failed = [(batch, outcome) for (_, batch), outcome in zip(batches, outcomes, strict=True) if _is_error(outcome)]
+        if failed:
+            self._retire(producer)
+            raise self._refused(destination, failed) from failed[0][1]
+
+    async def _destination(self, producer: AIOKafkaProducer, topic: str) -> Destination:
+        """What is known of `topic`, looked up at first use.
+
+        Asked without naming the topic first: producing to a topic that is not there would wait a minute for it, or
+        create it where the brokers do so on their own.
+        """
+        partitions = producer.client.cluster.partitions_for_topic(topic)
+        if partitions is None or topic not in self._batch_limits:
+            limit = await max_batch_bytes(self._cluster, topic)
+            self._batch_limits[topic] = min(limit or _LARGEST_BATCH_BYTES, _LARGEST_BATCH_BYTES)
+            try:
+                async with self._cluster.within(self._cluster.config.connect_timeout_s, f'find topic "{topic}"'):
+                    partitions = await producer.partitions_for(topic)
+            except LogUnavailable:
+                raise missing(self._cluster, topic) from None
+        return Destination(topic, len(partitions), self._batch_limits[topic])
+
+    def _refused(self, destination: Destination, failed: Sequence[tuple[BatchBuilder, BaseException]]) -> LogError:
+        """The error for batches that the cluster did not take."""
+        sizes = [batch for batch, outcome in failed if isinstance(outcome, _TOO_LARGE)]
+        if not sizes:
+            return self._not_stored(destination.topic, failed[0][1])
+        # The limit was lowered since we looked: look again at the next send.
+        self._batch_limits.pop(destination.topic, None)
+        if all(batch.record_count() == 1 for batch in sizes):
+            return RecordTooLarge(
+                f'Record of {sizes[0].size():,} bytes exceeds max.message.bytes of topic "{destination.topic}".'
+            )
+        return LogUnavailable(f'Topic "{destination.topic}" takes smaller batches than before: send again.')
+
+    def _not_stored(self, topic: str, error: BaseException) -> LogUnavailable:
+        return LogUnavailable(f'{self._cluster} did not store records on topic "{topic}": {explain(error)}.')
+
+    async def _current_producer(self) -> AIOKafkaProducer:
+        """The producer, a new one if the last was retired; all callers wait for the same opening."""
+        if not self._is_open:
+            raise RuntimeError("The sender is not open.")
+        if self._producer is not None:
+            return self._producer
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open_producer())
+        return await asyncio.shield(self._opening)
+
+    async def _open_producer(self) -> AIOKafkaProducer:
+        timeout_ms = int(self._cluster.config.send_timeout_s * 1_000)
+        producer = AIOKafkaProducer(
+            **self._cluster.options(),
+            acks="all",
+            enable_idempotence=True,
+            max_request_size=_LARGEST_BATCH_BYTES,
+            linger_ms=0,
+            request_timeout_ms=timeout_ms,
+        )
+        await self._cluster.open(producer.start, producer.stop)
+        self._producer = producer
+        return producer
+
+    def _retire(self, producer: AIOKafkaProducer) -> None:
+        """The next send gets a new producer; this one is closed in the background."""
+        if self._producer is producer:
+            self._producer = None
+            self._start(_close(producer))
+
+    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # its caller may be gone; asyncio complains of errors that nobody looked at
+
+
+def _is_error(outcome: object) -> bool:
+    return isinstance(outcome, BaseException)
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    """No connection and no task of the producer is left, whatever the brokers do."""
+    stopping = asyncio.create_task(producer.stop())
+    await asyncio.wait({stopping}, timeout=CLOSE_S)
+    if not stopping.done():
+        # stop() waits until every batch is delivered; without brokers that is never (aiokafka 0.14, issue 659).
+        producer._message_accumulator.fail_all(KafkaTimeoutError())
+        await asyncio.wait({stopping}, timeout=CLOSE_S)
+    if not stopping.done():
+        stopping.cancel()
+        await asyncio.wait({stopping}, timeout=CLOSE_S)
+    if not stopping.cancelled() and stopping.done() and (error := stopping.exception()) is not None:
+        log.warning("kafka.close_failed", error=repr(error))

@@ -1,0 +1,35 @@
+"""Parts of the real world that several tests share."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from console.broker import LocalKafka
+from hookmill.errors import ConfigError
+
+_QUICK_HOUSEKEEPING = {
+    "log.initial.task.delay.ms": "500",
+    "log.retention.check.interval.ms": "1000",
+    "log.cleaner.backoff.ms": "200",
+}
+"""Retention and compaction act within seconds of their time, so that tests can watch them."""
+
+
+@pytest.fixture(scope="session")
+def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """`host:port` of a Kafka that all tests share: name your own topics and groups.
+
+    Where Java or Kafka cannot be had, the test is skipped with the words of what to install; in CI it fails.
+    """
+    broker = LocalKafka(tmp_path_factory.mktemp("kafka"), properties=_QUICK_HOUSEKEEPING, max_heap_mb=384)
+    try:
+        broker.start()
+    except ConfigError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    try:
+        yield broker.bootstrap_servers
+    finally:
+        broker.stop()
