@@ -1,0 +1,187 @@
+"""The feeder: spans from the reader to whoever works on them, and positions back once they are finished."""
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Final
+
+from hookmill.errors import CommitRefused, LogError
+from hookmill.log.contract import RebalanceListener, RecordReader
+from hookmill.records import Span, TopicPartition
+from hookmill.telemetry import get_logger
+from processors import metrics
+from processors.tracker import OffsetTracker
+
+log = get_logger(__name__)
+
+REVOKE_WAIT_S: Final = 15.0
+"""Of the 20 s that the log gives for a revocation; the rest is for the commit."""
+
+_POLL_S: Final = 0.5
+_KEEP_ALIVE_S: Final = 5.0
+"""A reader that nobody polls looks dead to its group, so a full feeder polls with everything paused."""
+_RETRY_S: Final = 1.0
+_LAG_S: Final = 3.0
+
+
+class Feeder:
+    """Reads ahead as far as `max_spans` allows, hands spans out, commits the finished prefix of each partition.
+
+    For each span of `next_span`: `begin` says whether working on it makes sense; if so, `finish` when all its effects
+    are durable, and `end` in any case. A span that ended unfinished holds its partition's position until it is
+    delivered again. Memory held is up to `max_spans` and one poll, 1 MiB or one larger record each.
+    """
+
+    def __init__(
+        self, open_reader: Callable[[RebalanceListener], RecordReader], *, max_spans: int, commit_interval_s: float
+    ) -> None:
+        self.reader = open_reader(self)
+        """To be entered and left by whoever made the feeder."""
+        self._max_spans = max_spans
+        self._commit_interval_s = commit_interval_s
+        self._tracker = OffsetTracker()
+        self._waiting: asyncio.Queue[Span] = asyncio.Queue()
+        self._held = 0
+        self._started: dict[int, Span] = {}
+        self._leaving: set[TopicPartition] = set()
+        self._is_draining = False
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Reads and commits until cancelled. An error of the log is waited out; any other ends it."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._read())
+            group.create_task(self._commit_regularly())
+            group.create_task(self._watch_lag())
+
+    async def next_span(self) -> Span:
+        """The next span to work on, as soon as there is one."""
+        return await self._waiting.get()
+
+    def begin(self, span: Span) -> bool:
+        """Whether to work on the span. If not, it comes again, here or elsewhere, and nothing more is to be said."""
+        if self._is_draining or span.partition in self._leaving or not self._tracker.is_pending(span):
+            self._release()
+            return False
+        self._started[id(span)] = span
+        return True
+
+    def finish(self, span: Span) -> None:
+        """Everything that comes of the span is durable."""
+        self._tracker.finished(span)
+
+    def end(self, span: Span) -> None:
+        """Nobody works on the span any more."""
+        self._started.pop(id(span), None)
+        self._release()
+
+    async def assigned(self, partitions: Collection[TopicPartition]) -> None:
+        """See `RebalanceListener`."""
+        self._tracker.assigned(partitions)
+        log.info("partitions.assigned", partitions=_names(partitions))
+
+    async def revoked(self, partitions: Collection[TopicPartition]) -> None:
+        """See `RebalanceListener`. What has begun of `partitions` is finished and committed; the rest is left."""
+        leaving = set(partitions)
+        self._leaving |= leaving
+        try:
+            # After a drain there is nothing left to wait for: what is in work still has had its time.
+            wait_s = 0.0 if self._is_draining else REVOKE_WAIT_S
+            if not await self._until_idle(wait_s, leaving):
+                log.warning("partitions.revoked_in_work", partitions=_names(partitions), waited_s=wait_s)
+            await self.commit()
+        finally:
+            self._forget(leaving)
+            self._leaving -= leaving
+        log.info("partitions.revoked", partitions=_names(partitions))
+
+    async def drain(self, timeout_s: float) -> bool:
+        """No span begins any more; true when those that had begun ended in time. Finished ones are committed."""
+        self._is_draining = True
+        is_idle = await self._until_idle(timeout_s)
+        await self.commit()
+        return is_idle
+
+    async def commit(self) -> None:
+        """The finished prefixes are committed, or will be with the next call, or are another reader's business."""
+        positions = self._tracker.committable()
+        if not positions:
+            return
+        try:
+            await self.reader.commit(positions)
+        except CommitRefused as refused:
+            log.warning("commit.refused", partitions=_names(refused.partitions))
+            self._forget(refused.partitions)
+        except LogError as error:
+            log.warning("commit.failed", error=str(error))
+        else:
+            self._tracker.committed(positions)
+
+    async def _read(self) -> None:
+        while True:
+            has_room = await self._until_room()
+            if not has_room:
+                self.reader.pause(self.reader.assignment())
+            try:
+                spans = await self.reader.poll(_POLL_S if has_room else 0.0)
+            except LogError as error:
+                log.warning("read.failed", error=str(error))
+                await asyncio.sleep(_RETRY_S)
+                continue
+            finally:
+                if not has_room:
+                    self.reader.resume(self.reader.assignment())
+            for span in spans:
+                if self._tracker.delivered(span):
+                    self._held += 1
+                    self._waiting.put_nowait(span)
+
+    async def _commit_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self._commit_interval_s)
+            await self.commit()
+
+    async def _watch_lag(self) -> None:
+        while True:
+            try:
+                lag = await self.reader.lag()
+            except LogError as error:
+                log.warning("lag.unknown", error=str(error))
+            else:
+                for partition, records in lag.items():
+                    metrics.set_lag(partition, records)
+            await asyncio.sleep(_LAG_S)
+
+    async def _until_room(self) -> bool:
+        return await self._until(lambda: self._held < self._max_spans, _KEEP_ALIVE_S)
+
+    async def _until_idle(self, timeout_s: float, partitions: Collection[TopicPartition] | None = None) -> bool:
+        def is_idle() -> bool:
+            return not any(partitions is None or span.partition in partitions for span in self._started.values())
+
+        return await self._until(is_idle, timeout_s)
+
+    async def _until(self, is_true: Callable[[], bool], timeout_s: float) -> bool:
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not is_true():
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            return is_true()
+        return True
+
+    def _release(self) -> None:
+        self._held -= 1
+        self._changed.set()
+
+    def _forget(self, partitions: Collection[TopicPartition]) -> None:
+        self._tracker.revoked(partitions)
+        for partition in partitions:
+            metrics.forget_lag(partition)
+
+
+def _names(partitions: Collection[TopicPartition]) -> list[str]:
+    by_topic: dict[str, list[str]] = {}
+    for topic, partition in sorted(partitions):
+        by_topic.setdefault(topic, []).append(str(partition))
+    return [f"{topic}:{','.join(numbers)}" for topic, numbers in by_topic.items()]

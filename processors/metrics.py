@@ -1,0 +1,67 @@
+"""Metrics of the function stage. Labels come from closed sets: `source` is a known one or `unknown`."""
+
+from functools import cache
+from typing import Final
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from hookmill.records import TopicPartition
+from hookmill.registry import Registry
+
+UNKNOWN_SOURCE: Final = "unknown"
+
+_INVOCATIONS: Final = Counter(
+    "hookmill_processors_invocations_total", "Webhooks by how running their function ended.", ["source", "status"]
+)
+_SECONDS: Final = Histogram(
+    "hookmill_processors_invocation_seconds",
+    "Wall-clock time of one invocation.",
+    ["language"],
+    buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0),
+)
+_MESSAGES: Final = Counter("hookmill_processors_messages_total", "Messages that functions sent.", ["source", "kind"])
+_DEAD_LETTERS: Final = Counter(
+    "hookmill_processors_dead_letters_total", "Webhooks moved to the dead letters.", ["source", "error_class"]
+)
+_LAG: Final = Gauge(
+    "hookmill_processors_lag_records", "Offsets between the committed position and the end.", ["topic", "partition"]
+)
+
+
+@cache
+def invocations(source: str, status: str) -> Counter:
+    """Invocations of a source that ended so."""
+    return _INVOCATIONS.labels(source, status)
+
+
+@cache
+def seconds(language: str) -> Histogram:
+    """Durations of invocations in a language."""
+    return _SECONDS.labels(language)
+
+
+@cache
+def messages(source: str, kind: str) -> Counter:
+    """Messages of a source; `kind` is `event` or `object`."""
+    return _MESSAGES.labels(source, kind)
+
+
+@cache
+def dead_letters(source: str, error_class: str) -> Counter:
+    """Dead letters of a source; the class is a `Reason`, never a name from user code."""
+    return _DEAD_LETTERS.labels(source, error_class)
+
+
+def source_label(registry: Registry, source: str) -> str:
+    """The label of a source: its id if it is known, because headers of records can hold anything."""
+    return source if source in registry.sources else UNKNOWN_SOURCE
+
+
+def set_lag(partition: TopicPartition, records: int) -> None:
+    """The lag of an owned partition is known."""
+    _LAG.labels(partition.topic, partition.partition).set(records)
+
+
+def forget_lag(partition: TopicPartition) -> None:
+    """The partition went to another reader, which tells its lag from now on."""
+    _LAG.remove(partition.topic, partition.partition)

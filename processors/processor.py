@@ -1,0 +1,158 @@
+"""The record processor: a span of webhooks in, everything that comes of it durable on the log. No Faust, no Kafka."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
+
+from hookmill.errors import FailureKind, LogError
+from hookmill.log.contract import RecordSender
+from hookmill.records import NewRecord, Span
+from hookmill.registry import Function, Registry, Source
+from hookmill.topics import Topic, TopicNames
+from processors.failure import Failure, Reason
+from processors.hold import Hold
+from processors.results import Results
+from processors.runtimes.contract import Code, Invocation, RunnerPool, Status
+from processors.webhook import Webhook, read_invocation, read_webhook
+
+MAX_SOURCES_AT_ONCE: Final = 32
+"""Sources of one span in work at once. Beyond the default of 16 runners, so that a few slow sources leave room."""
+
+REGISTRY_GRACE_S: Final = 3.0
+"""How long a fresh webhook waits for its source to become known: receiver and function stage follow the registry each
+on their own, with polls of up to 0.5 s, so a webhook sent right after a deployment may be ahead of it."""
+
+_REGISTRY_LOOK_S: Final = 0.05
+
+
+class _Deployed(NamedTuple):
+    source: Source
+    function: Function
+
+
+class RecordProcessor:
+    """Runs functions on spans and sends what they made. Any number of `process` calls may be under way."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        pool: RunnerPool,
+        sender: RecordSender,
+        names: TopicNames,
+        *,
+        hold: Hold | None = None,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        self.hold = hold or Hold()
+        self._registry = registry
+        self._pool = pool
+        self._sender = sender
+        self._names = names
+        self._now_s = now_s
+
+    async def process(self, span: Span) -> None:
+        """Every record of the span is settled and what came of it is durable: messages, reports, dead letters.
+
+        Sources run concurrently, the webhooks of one source as the pool likes. While no runner can be had, or the log
+        does not take records, this waits and tries again; what was sent twice then carries the same ids.
+
+        Errors, always within an `ExceptionGroup`: `Abandoned` when a hold ended because the stage stops; anything else
+        is a bug. The span must not be acknowledged after any of them.
+        """
+        by_source: dict[str, list[Webhook]] = {}
+        for record in span.records:
+            webhook = read_webhook(record)
+            by_source.setdefault(webhook.source, []).append(webhook)
+        slots = asyncio.Semaphore(MAX_SOURCES_AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            for source, webhooks in by_source.items():
+                group.create_task(self._process_source(source, webhooks, slots))
+
+    async def _process_source(self, source: str, webhooks: Sequence[Webhook], slots: asyncio.Semaphore) -> None:
+        async with slots:
+            attempt = 0
+            while webhooks:
+                results = Results(self._registry, round(self._now_s() * 1_000))
+                webhooks = await self._run(source, webhooks, results)
+                await self._send(results)
+                if webhooks:
+                    await self.hold.wait(attempt, f"no runner for source {source!r}")
+                    attempt += 1
+
+    async def _run(self, source: str, webhooks: Sequence[Webhook], results: Results) -> Sequence[Webhook]:
+        """Settles what could be settled; returns the webhooks that did not run for want of a runner."""
+        deployed = await self._deployed(source, webhooks)
+        runnable: list[tuple[Webhook, Invocation]] = []
+        for webhook in webhooks:
+            invocation = read_invocation(webhook)
+            if isinstance(invocation, Failure):
+                results.fail(webhook, None, invocation)
+            elif isinstance(deployed, Failure):
+                results.fail(webhook, None, deployed)
+            else:
+                runnable.append((webhook, invocation))
+        if isinstance(deployed, Failure) or not runnable:
+            return ()
+        outcomes = await self._pool.run(_code(deployed), [invocation for _, invocation in runnable])
+        waiting = []
+        for (webhook, _), outcome in zip(runnable, outcomes, strict=True):
+            if outcome.status is Status.INFRA:
+                waiting.append(webhook)
+            else:
+                results.settle(webhook, deployed.function, outcome)
+        return waiting
+
+    async def _deployed(self, source_id: str, webhooks: Sequence[Webhook]) -> _Deployed | Failure:
+        newest_s = max(webhook.received_at_us for webhook in webhooks) / 1_000_000
+        # Counted from the receipt, so that a backlog of a removed source does not wait span by span.
+        looks = round(min(newest_s + REGISTRY_GRACE_S - self._now_s(), REGISTRY_GRACE_S) / _REGISTRY_LOOK_S)
+        found = self._look_up(source_id)
+        while isinstance(found, Failure) and looks > 0 and source_id:
+            await asyncio.sleep(_REGISTRY_LOOK_S)
+            looks -= 1
+            found = self._look_up(source_id)
+        return found
+
+    def _look_up(self, source_id: str) -> _Deployed | Failure:
+        source = self._registry.sources.get(source_id)
+        if source is None:
+            return Failure.of(Reason.UNKNOWN_SOURCE, f"Source {source_id[:100]!r} is not deployed.")
+        function = self._registry.function_of(source)
+        if function is None:
+            return Failure.of(
+                Reason.NO_FUNCTION,
+                f"Source {source_id!r} names version {source.function_version!r}, which the registry does not have.",
+            )
+        return _Deployed(source, function)
+
+    async def _send(self, results: Results) -> None:
+        async with asyncio.TaskGroup() as group:
+            for topic, records in results.records.items():
+                if records:
+                    group.create_task(self._send_until_durable(topic, records))
+
+    async def _send_until_durable(self, topic: Topic, records: Sequence[NewRecord]) -> None:
+        attempt = 0
+        while True:
+            try:
+                await self._sender.send(self._names.full(topic), records)
+                return
+            except LogError as error:
+                if error.kind is not FailureKind.DEPENDENCY:
+                    raise
+                await self.hold.wait(attempt, str(error))
+                attempt += 1
+
+
+def _code(deployed: _Deployed) -> Code:
+    source, function = deployed
+    return Code(
+        source=source.id,
+        version=function.version,
+        language=function.language,
+        file_name=function.file_name,
+        text=function.code,
+        settings=source.settings,
+        timeout_ms=source.timeout_ms,
+    )

@@ -1,0 +1,117 @@
+"""The results of a few invocations: records for every topic they lead to."""
+
+from collections.abc import Sequence
+
+from hookmill import codec, headers
+from hookmill.codec import FunctionError, InvocationReport, LogLine
+from hookmill.records import NewRecord
+from hookmill.registry import Function, Registry
+from hookmill.topics import Topic
+from processors import metrics
+from processors.failure import Failure, Reason, dead_letter
+from processors.runtimes.contract import Outcome, Status
+from processors.split import InvalidOutput, OutputTooLarge, split
+from processors.webhook import Webhook
+
+
+class Results:
+    """Collects what comes of webhooks; `records` is what must be durable before they count as done.
+
+    Each webhook is settled once. It leaves one report, and its messages or one dead letter, or nothing more if it was
+    dropped: never nothing.
+    """
+
+    def __init__(self, registry: Registry, now_ms: int) -> None:
+        self.records: dict[Topic, list[NewRecord]] = {
+            Topic.EVENTS: [],
+            Topic.OBJECTS: [],
+            Topic.DEAD_LETTERS: [],
+            Topic.INVOCATIONS: [],
+        }
+        self._registry = registry
+        self._now_ms = now_ms
+
+    def settle(self, webhook: Webhook, function: Function, outcome: Outcome) -> None:
+        """The webhook ended as `outcome` says; not for `INFRA`, which ends nothing."""
+        metrics.seconds(function.language).observe(outcome.duration_ms / 1_000)
+        match outcome.status:
+            case Status.OK:
+                try:
+                    outputs = split(webhook, function, outcome)
+                except InvalidOutput as error:
+                    self.fail(webhook, function, Failure.of(Reason.INVALID_OUTPUT, str(error)), outcome)
+                except OutputTooLarge as error:
+                    self.fail(webhook, function, Failure.of(Reason.TOO_LARGE, str(error)), outcome)
+                else:
+                    self._deliver(webhook, function, outcome, outputs.events, outputs.objects)
+            case Status.DROPPED:
+                self._report(webhook, function, Status.DROPPED, "dropped", outcome.error, outcome)
+            case _:
+                self.fail(webhook, function, Failure.of_outcome(outcome), outcome)
+
+    def fail(
+        self, webhook: Webhook, function: Function | None, failure: Failure, outcome: Outcome | None = None
+    ) -> None:
+        """The webhook becomes a dead letter; `outcome` is `None` when nothing ran."""
+        self.records[Topic.DEAD_LETTERS].append(
+            dead_letter(webhook.record, str(webhook.origin), webhook.request_id, function, failure, now_ms=self._now_ms)
+        )
+        source = metrics.source_label(self._registry, webhook.source)
+        metrics.dead_letters(source, failure.reason.value).inc()
+        self._report(webhook, function, failure.status, "dead", failure.error, outcome)
+
+    def _deliver(
+        self,
+        webhook: Webhook,
+        function: Function,
+        outcome: Outcome,
+        events: Sequence[NewRecord],
+        objects: Sequence[NewRecord],
+    ) -> None:
+        self.records[Topic.EVENTS] += events
+        self.records[Topic.OBJECTS] += objects
+        source = metrics.source_label(self._registry, webhook.source)
+        if events:
+            metrics.messages(source, "event").inc(len(events))
+        if objects:
+            metrics.messages(source, "object").inc(len(objects))
+        self._report(webhook, function, Status.OK, "delivered", None, outcome, len(events), len(objects))
+
+    def _report(
+        self,
+        webhook: Webhook,
+        function: Function | None,
+        status: Status,
+        what_next: str,
+        error: FunctionError | None,
+        outcome: Outcome | None,
+        events: int = 0,
+        objects: int = 0,
+    ) -> None:
+        metrics.invocations(metrics.source_label(self._registry, webhook.source), status.value).inc()
+        logs: list[LogLine] = [] if outcome is None else list(outcome.logs)
+        report = InvocationReport(
+            request_id=webhook.request_id,
+            source=webhook.source,
+            function_version="" if function is None else function.version,
+            status=status.value,
+            duration_ms=0.0 if outcome is None else outcome.duration_ms,
+            delivery_count=webhook.delivery_count,
+            received_at=webhook.received_at_us,
+            events=events,
+            objects=objects,
+            next=what_next,
+            error=error,
+            logs=logs,
+        )
+        self.records[Topic.INVOCATIONS].append(
+            NewRecord(
+                value=codec.encode(report),
+                key=webhook.source.encode() or None,
+                headers=(
+                    (headers.FORMAT, headers.FORMAT_VERSION),
+                    (headers.REQUEST_ID, webhook.request_id.encode()),
+                    (headers.SOURCE, webhook.source.encode()),
+                ),
+            )
+        )

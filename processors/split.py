@@ -1,0 +1,197 @@
+"""The split: from the output of one invocation to records for `events` and `objects`, with ids that repeat."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+import msgspec
+
+from hookmill import headers
+from hookmill.codec import ObjectWrite, encode
+from hookmill.ids import chosen_message_id, message_id
+from hookmill.records import Headers, NewRecord
+from hookmill.registry import Function
+from hookmill.topics import MAX_RECORD_BYTES
+from processors.runtimes.contract import Outcome
+from processors.webhook import Webhook, iso_milliseconds
+
+EVENT_TYPES: Final = ("identify", "track", "group", "page", "screen", "alias")
+
+MAX_COLLECTION_CHARACTERS: Final = 100
+"""Ours: it becomes a table name, and the databases we know end at 63 to 128."""
+
+MAX_OUTPUT_BYTES: Final = MAX_RECORD_BYTES - 4_096
+"""Largest record made here. The rest is for the framing that an engine counts."""
+
+_IDS: Final = ("userId", "anonymousId", "groupId", "previousId")
+_GENERATION: Final = 0
+"""Raised by a replay that asks for new ids; there is none yet."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_Fields = dict[str, msgspec.Raw]
+_fields: Final = msgspec.json.Decoder(_Fields)
+"""Takes an object apart one level deep: nested values are carried through as text, so no number loses digits."""
+
+
+class InvalidOutput(Exception):
+    """The function sent something that is no event or object; the text says which and why."""
+
+
+class OutputTooLarge(Exception):
+    """One message does not fit a record; the text says which."""
+
+
+class Outputs(NamedTuple):
+    """What one invocation sends, in order of the calls."""
+
+    events: list[NewRecord]
+    objects: list[NewRecord]
+
+
+def split(webhook: Webhook, function: Function, outcome: Outcome) -> Outputs:
+    """The records of an `ok` outcome.
+
+    The same webhook and output give the same records, byte for byte, so a repeated delivery repeats no effect.
+    Errors: `InvalidOutput`, `OutputTooLarge`; then nothing of the invocation may be sent.
+    """
+    base = _headers(webhook, function)
+    return Outputs(
+        [_event(webhook, base, index, raw) for index, raw in enumerate(outcome.events)],
+        [_object(webhook, base, index, raw) for index, raw in enumerate(outcome.objects)],
+    )
+
+
+def _headers(webhook: Webhook, function: Function) -> Headers:
+    return (
+        (headers.FORMAT, headers.FORMAT_VERSION),
+        (headers.REQUEST_ID, webhook.request_id.encode()),
+        (headers.SOURCE, webhook.source.encode()),
+        (headers.RECEIVED_AT, b"%d" % webhook.received_at_us),
+        (headers.DELIVERY_COUNT, b"1"),
+        (headers.ORIGIN, str(webhook.origin).encode()),
+        (headers.FUNCTION, function.file_name.encode()),
+        (headers.FUNCTION_VERSION, function.version.encode()),
+    )
+
+
+def _event(webhook: Webhook, base: Headers, index: int, raw: msgspec.Raw) -> NewRecord:
+    """The message as the helper made it, completed.
+
+    `messageId` is ours even when the function chose one: the choice is hashed with the source, its text is not kept.
+    `timestamp` is the function's in one notation, else the time of receipt; one that is no time is kept as
+    `originalTimestamp`, Segment's name for what the sender said (SEGMENT-SPEC W10). `receivedAt` is ours.
+    """
+    what = f"Event {index}"
+    fields = _take_apart(raw, what)
+    kind = _text(fields.get("type"))
+    if kind not in EVENT_TYPES:
+        raise InvalidOutput(f'{what}: "type" must be one of {", ".join(EVENT_TYPES)}.')
+    for name in _IDS:
+        if name in fields:
+            fields[name] = _id(fields[name], f'{what} ({kind}): "{name}"')
+    chosen = _text(fields.get("messageId"))
+    if chosen:
+        own_id = chosen_message_id(webhook.source, chosen)
+    else:
+        own_id = message_id(webhook.source, webhook.request_id, "event", index, _GENERATION)
+    given = fields.get("timestamp")
+    timestamp = None if given is None else _instant(given)
+    if timestamp is None and given is not None and bytes(given) != b"null":
+        fields["originalTimestamp"] = given
+    fields["messageId"] = _quoted(own_id)
+    fields["timestamp"] = _quoted(timestamp or webhook.received_at)
+    fields["receivedAt"] = _quoted(webhook.received_at)
+    who = _text(fields.get("userId")) or _text(fields.get("anonymousId"))
+    # Without an id there is nothing to keep in order: the record goes anywhere, instead of all to one partition.
+    key = f"{webhook.source}/{who}".encode() if who else None
+    return _record(what, encode(fields), key, base, own_id)
+
+
+def _object(webhook: Webhook, base: Headers, index: int, raw: msgspec.Raw) -> NewRecord:
+    what = f"Object {index}"
+    fields = _take_apart(raw, what)
+    collection = _string(fields.get("collection"))
+    if not collection or len(collection) > MAX_COLLECTION_CHARACTERS:
+        raise InvalidOutput(
+            f"{what}: the collection must be a non-empty string of up to {MAX_COLLECTION_CHARACTERS} characters."
+        )
+    own_id = message_id(webhook.source, webhook.request_id, "object", index, _GENERATION)
+    object_id = _text(fields.get("id"))
+    if not object_id:
+        raise InvalidOutput(f"{what} ({collection}): the id must be a non-empty string or a number.")
+    given = fields.get("properties")
+    properties = {} if given is None else _take_apart(given, f"{what} ({collection}): properties")
+    write = ObjectWrite(
+        collection=collection,
+        id=object_id,
+        version=(webhook.received_at_us, webhook.origin.partition, webhook.origin.offset, _GENERATION, index),
+        message_id=own_id,
+        received_at=webhook.received_at,
+        properties=properties,
+    )
+    key = f"{webhook.source}/{collection}/{object_id}".encode()
+    return _record(what, encode(write), key, base, own_id)
+
+
+def _record(what: str, value: bytes, key: bytes | None, base: Headers, own_id: str) -> NewRecord:
+    size = len(value) + len(key or b"") + sum(len(name) + len(text) for name, text in base)
+    if size > MAX_OUTPUT_BYTES:
+        raise OutputTooLarge(f"{what} needs {size:,} bytes; a record holds {MAX_OUTPUT_BYTES:,}.")
+    return NewRecord(value=value, key=key, headers=(*base, (headers.MESSAGE_ID, own_id.encode())))
+
+
+def _take_apart(raw: msgspec.Raw, what: str) -> _Fields:
+    try:
+        return _fields.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise InvalidOutput(f"{what}: must be a JSON object.") from None
+
+
+def _id(raw: msgspec.Raw, what: str) -> msgspec.Raw:
+    """The id as a JSON string, or null: numbers become text digit by digit (SEGMENT-SPEC W11, note)."""
+    if bytes(raw) == b"null":
+        return raw
+    text = _text(raw)
+    if text is None:
+        raise InvalidOutput(f"{what} must be a string or a number.")
+    return raw if bytes(raw)[:1] == b'"' else _quoted(text)
+
+
+def _text(raw: msgspec.Raw | None) -> str | None:
+    """A JSON string's text, or a number's digits as they were written; `None` for everything else."""
+    if raw is None:
+        return None
+    token = bytes(raw)
+    if token[:1] in b"-0123456789":
+        return token.decode()
+    return _string(raw)
+
+
+def _string(raw: msgspec.Raw | None) -> str | None:
+    if raw is None or bytes(raw)[:1] != b'"':
+        return None
+    try:
+        return msgspec.json.decode(raw, type=str)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _quoted(text: str) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(text))
+
+
+def _instant(raw: msgspec.Raw) -> str | None:
+    """The time that the function gave, in our notation: an ISO 8601 text (UTC unless it says otherwise) or epoch
+    milliseconds, which is what `Date.now()` gives; `None` for anything else."""
+    text = _text(raw)
+    if not text:
+        return None
+    try:
+        if bytes(raw)[:1] == b'"':
+            instant = datetime.fromisoformat(text)
+        else:
+            instant = _EPOCH + timedelta(milliseconds=float(text))
+        instant = instant if instant.tzinfo else instant.replace(tzinfo=UTC)
+        return iso_milliseconds((instant - _EPOCH) // timedelta(microseconds=1))
+    except (ValueError, OverflowError):
+        return None

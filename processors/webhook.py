@@ -1,0 +1,96 @@
+"""A webhook as the function stage sees it: what its record says, and the invocation to make of it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+import msgspec
+
+from hookmill import headers
+from hookmill.codec import decode_http
+from hookmill.records import Record
+from processors.failure import Failure, Reason
+from processors.runtimes.contract import Invocation
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_INSTANT_US: Final = 253_402_300_799_999_999
+"""Last microsecond of the year 9999, where `datetime` ends: a forged header must not be an exception."""
+
+
+class Origin(NamedTuple):
+    """Where the webhook was stored first, whatever topics it has passed since."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}:{self.partition}:{self.offset}"
+
+
+class Webhook(msgspec.Struct, frozen=True, gc=False):
+    """One record of the `webhooks` topics. Never invalid: what is missing or malformed has a defined stand-in."""
+
+    record: Record
+    source: str
+    """May be empty: then nobody can run it."""
+    request_id: str
+    received_at_us: int
+    origin: Origin
+    delivery_count: int
+
+    @property
+    def received_at(self) -> str:
+        """ISO 8601, UTC, milliseconds."""
+        return iso_milliseconds(self.received_at_us)
+
+
+def read_webhook(record: Record) -> Webhook:
+    """The webhook of a record.
+
+    A record of a foreign producer may lack headers: the request id is then made of the origin, so that a redelivery
+    has the same one, and the instant is the record's.
+    """
+    origin = _origin(record)
+    received_at_us = headers.int_header(record.headers, headers.RECEIVED_AT, -1)
+    if not 0 <= received_at_us <= _MAX_INSTANT_US:
+        received_at_us = min(max(record.timestamp_ms, 0) * 1_000, _MAX_INSTANT_US)
+    return Webhook(
+        record=record,
+        source=headers.text_header(record.headers, headers.SOURCE),
+        request_id=headers.text_header(record.headers, headers.REQUEST_ID) or str(origin),
+        received_at_us=received_at_us,
+        origin=origin,
+        delivery_count=headers.delivery_count(record.headers),
+    )
+
+
+def read_invocation(webhook: Webhook) -> Invocation | Failure:
+    """What to run the function on, or why it cannot run. A webhook without body runs with an empty one."""
+    record = webhook.record
+    version = headers.header(record.headers, headers.FORMAT)
+    if version != headers.FORMAT_VERSION:
+        found = "is missing" if version is None else f"is {version[:20]!r}"
+        return Failure.of(Reason.UNKNOWN_FORMAT, f"Header format {found}; this version reads format 1.")
+    http = headers.header(record.headers, headers.HTTP)
+    if http is None:
+        return Failure.of(Reason.MALFORMED_HTTP, "Header http is missing.")
+    try:
+        request = decode_http(http)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Failure.of(Reason.MALFORMED_HTTP, f"Header http cannot be read: {error}.")
+    return Invocation(webhook.request_id, request.method, request.url, request.headers, record.value or b"")
+
+
+def iso_milliseconds(instant_us: int) -> str:
+    """Epoch microseconds as ISO 8601 in UTC with three decimals."""
+    instant = _EPOCH + timedelta(milliseconds=instant_us // 1_000)
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _origin(record: Record) -> Origin:
+    topic, _, place = headers.text_header(record.headers, headers.ORIGIN).rpartition(":")
+    topic, _, partition = topic.rpartition(":")
+    # 18 digits fit the 64 bits that every reader of a version has.
+    if topic and all(part.isascii() and part.isdigit() and len(part) <= 18 for part in (partition, place)):
+        return Origin(topic, int(partition), int(place))
+    return Origin(record.topic, record.partition, record.offset)
