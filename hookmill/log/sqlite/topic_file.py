@@ -1,0 +1,101 @@
+"""The file of one topic: its name, its tables, its settings."""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from hookmill.errors import LogUnavailable, TopicMissing
+from hookmill.log.sqlite.database import connect, create, failures_named
+from hookmill.topics import TopicSpec
+
+_FORMAT: Final = 1
+_SUFFIX: Final = ".topic"
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,248}")
+"""Kafka's rule for topic names, less those that begin with a dot or dash."""
+
+OFFSET_BITS: Final = 48
+"""`id` of a batch is its partition shifted by this, plus the offset of its last record: one B-tree, ordered by
+partition and offset, no second index to keep. Room for 2^15 partitions of 2^48 records."""
+
+_SCHEMA: Final = """
+CREATE TABLE topic (
+    partitions INTEGER NOT NULL,
+    retention_ms INTEGER,
+    max_record_bytes INTEGER NOT NULL
+);
+CREATE TABLE partitions (
+    partition INTEGER PRIMARY KEY,
+    first_offset INTEGER NOT NULL DEFAULT 0,
+    next_offset INTEGER NOT NULL DEFAULT 0,
+    compacted_to INTEGER NOT NULL DEFAULT 0
+);
+CREATE TABLE batches (
+    id INTEGER PRIMARY KEY,
+    base_offset INTEGER NOT NULL,
+    count INTEGER NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    max_timestamp_ms INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+"""
+
+
+@dataclass(frozen=True)
+class OpenTopic:
+    """A connection to a topic's file, and the topic's settings."""
+
+    path: Path
+    connection: sqlite3.Connection
+    spec: TopicSpec
+
+
+def topic_path(folder: Path, topic: str) -> Path:
+    """Where the topic's file is, whether it exists or not."""
+    if _NAME.fullmatch(topic) is None:
+        raise TopicMissing(f'"{topic}" cannot be the name of a topic: letters, digits, dots, dashes, at most 249.')
+    return folder / f"{topic}{_SUFFIX}"
+
+
+def topic_names(folder: Path) -> Iterator[str]:
+    """Every topic that the folder holds."""
+    for path in sorted(folder.glob(f"*{_SUFFIX}")):
+        yield path.name.removesuffix(_SUFFIX)
+
+
+def create_topic(folder: Path, spec: TopicSpec) -> bool:
+    """The topic exists; `False` when it did before, as it was then."""
+    path = topic_path(folder, spec.name)
+    return not path.exists() and create(path, partial(_fill, spec))
+
+
+def open_topic(folder: Path, topic: str, *, synchronous: str) -> OpenTopic:
+    """The topic, open for the calling thread. Errors: `TopicMissing`; as `connect`."""
+    path = topic_path(folder, topic)
+    if not path.exists():
+        raise TopicMissing(f'Topic "{topic}" does not exist in {folder}. `hookmill topics ensure` creates it.')
+    connection = connect(path, synchronous=synchronous)
+    try:
+        with failures_named(path, "read"):
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version != _FORMAT:
+                raise LogUnavailable(f"{path} has format {version}, this version reads {_FORMAT}. Upgrade Hookmill.")
+            settings = connection.execute("SELECT partitions, retention_ms, max_record_bytes FROM topic").fetchone()
+    except BaseException:
+        connection.close()
+        raise
+    return OpenTopic(path, connection, TopicSpec(topic, *settings))
+
+
+def _fill(spec: TopicSpec, connection: sqlite3.Connection) -> None:
+    connection.executescript(_SCHEMA)
+    connection.execute(f"PRAGMA user_version={_FORMAT}")
+    connection.execute(
+        "INSERT INTO topic VALUES (?, ?, ?)", (spec.partitions, spec.retention_ms, spec.max_record_bytes)
+    )
+    connection.executemany(
+        "INSERT INTO partitions (partition) VALUES (?)", [(number,) for number in range(spec.partitions)]
+    )
