@@ -1,0 +1,100 @@
+"""The ledger: memory shared with one runner, in which every invocation that finished is a line, as soon as it did.
+
+It outlives the runner. Whatever ended that, the first invocation without a line is the one at fault, and none that has
+a line needs to run again (RUNTIMES section 7, "Crash recovery"). Its size tells whether the runner gets on.
+"""
+
+import fcntl
+import os
+from typing import NamedTuple, Self
+
+import msgspec
+
+from hookmill.codec import FunctionError, LogLine
+from processors.runtimes.contract import Outcome, Status
+from processors.runtimes.limits import MIB
+
+MAX_BYTES = 64 * MIB
+"""Of one batch: four times what a runner of ours writes before it ends one; more is cut off by the kernel."""
+
+
+class _Line(msgspec.Struct, gc=False):
+    """A result, or a mark: `+` before the first invocation of a batch or its rest, `-` when none is running."""
+
+    m: str = ""
+    i: int = -1
+    ms: float = 0.0
+    s: Status = Status.OK
+    e: FunctionError | None = None
+    ev: list[msgspec.Raw] = []
+    ob: list[msgspec.Raw] = []
+    l: list[LogLine] = []  # noqa: E741  # key of the wire format
+
+
+_decoder = msgspec.json.Decoder(_Line)
+
+
+class Entries(NamedTuple):
+    """What the ledger says of a batch."""
+
+    outcomes: dict[int, Outcome]
+    is_running: bool
+    """User code had the runner: what stopped it is the fault of the first invocation without a line."""
+
+
+class Ledger:
+    """Lines are appended by the runner, read here when the batch has ended."""
+
+    def __init__(self) -> None:
+        self.descriptor = os.memfd_create("hookmill-ledger", os.MFD_CLOEXEC)
+        # Append mode, so that neither a runner nor its replaced thread needs to know where the end is.
+        fcntl.fcntl(self.descriptor, fcntl.F_SETFL, os.O_APPEND | os.O_RDWR)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gone, with what is in it."""
+        os.close(self.descriptor)
+
+    def clear(self) -> None:
+        """Empty, for the next batch."""
+        os.ftruncate(self.descriptor, 0)
+
+    def size(self) -> int:
+        """Bytes written; grows with every invocation that finishes."""
+        return os.fstat(self.descriptor).st_size
+
+    def read(self) -> Entries:
+        """The outcomes by index. A line that is not of the format, and all after it, counts as not written."""
+        content = os.pread(self.descriptor, min(self.size(), MAX_BYTES), 0)
+        lines = _decode(content[: content.rfind(b"\n") + 1])
+        outcomes: dict[int, Outcome] = {}
+        is_running = False
+        for line in lines:
+            if line.m:
+                is_running = line.m == "+"
+            else:
+                # The first line of an index counts: a thread may be stopped just after it wrote one.
+                outcomes.setdefault(line.i, Outcome(line.s, line.ms, line.ev, line.ob, line.e, line.l))
+        return Entries(outcomes, is_running)
+
+
+def _decode(content: bytes) -> list[_Line]:
+    try:
+        return _decoder.decode_lines(content)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _decode_prefix(content)
+
+
+def _decode_prefix(content: bytes) -> list[_Line]:
+    lines = []
+    for text in content.splitlines():
+        try:
+            lines.append(_decoder.decode(text))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            break
+    return lines

@@ -1,0 +1,1 @@
+"""The search path of Python runners: it holds `hookmill_runtime` and nothing else of ours."""

@@ -1,0 +1,1 @@
+"""Runs in a Python runner, beside user code. Needs the standard library only, imports nothing else of Hookmill."""

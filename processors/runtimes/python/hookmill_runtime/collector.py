@@ -1,0 +1,73 @@
+"""What one invocation gathers: messages and log lines. Closed when the handler settles."""
+
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from . import codec
+from .load import Limits
+
+if TYPE_CHECKING:
+    from .logs import LogBook
+
+
+class TooLarge(Exception):
+    """The output exceeds its limits."""
+
+
+class Collector:
+    """The messages of one invocation, in the order of the calls."""
+
+    def __init__(self, limits: Limits, logs: "LogBook") -> None:
+        self._limits = limits
+        self.logs = logs
+        self.unfinished: dict[str, str] = {}
+        """Printed text without its line end, by level."""
+        self.events: list[dict[str, Any]] = []
+        self.objects: list[dict[str, Any]] = []
+        self.is_closed = False
+        self.excess: TooLarge | None = None
+        """Why the output is too large, once it is; a function that catches it is refused all the same."""
+
+    def reserve(self) -> None:
+        """Room for one more message. Errors: `TooLarge`."""
+        if len(self.events) + len(self.objects) >= self._limits.messages:
+            self._refuse(f"The function sent more than {self._limits.messages} messages.")
+
+    def encode(self) -> tuple[bytes, bytes]:
+        """Events and objects as comma-separated JSON, as they are now: changes after the call count.
+
+        Errors: `TooLarge`; `TypeError` or `ValueError` for what JSON has no form for.
+        """
+        if self.excess is not None:
+            raise self.excess
+        self._room = self._limits.output_bytes
+        events = [
+            self._encode(event, self._limits.event_bytes, f"A message of type {event.get('type')}")
+            for event in self.events
+        ]
+        objects = [self._encode(item, self._limits.output_bytes, "An object") for item in self.objects]
+        return b",".join(events), b",".join(objects)
+
+    def close(self) -> None:
+        """From here on helpers raise."""
+        self.is_closed = True
+        for level, rest in self.unfinished.items():
+            if rest:
+                self.logs.add(level, rest)
+
+    def _encode(self, message: dict[str, Any], limit: int, what: str) -> bytes:
+        content = codec.dumps(message)
+        self._room -= len(content)
+        if len(content) > limit:
+            self._refuse(f"{what} of {len(content)} bytes exceeds the limit of {limit} bytes.")
+        if self._room < 0:
+            self._refuse(f"The messages exceed the limit of {self._limits.output_bytes} bytes.")
+        return content
+
+    def _refuse(self, message: str) -> None:
+        self.excess = TooLarge(message)
+        raise self.excess
+
+
+current: ContextVar[Collector] = ContextVar("collector")
+"""Of the invocation that the running code belongs to; tasks it started inherit it."""

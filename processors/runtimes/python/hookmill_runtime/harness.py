@@ -1,0 +1,68 @@
+"""The runner process: speaks frames with the pool, loads the function, runs its batches."""
+
+import asyncio
+import os
+import platform
+import sys
+
+from . import codec, confine, frames, segment
+from .batch import BatchRunner
+from .function import Handler, load_handler
+from .load import Load, parse_load
+from .logs import capture_output
+from .report import describe_error
+from .watch import TimeLimit, Watch
+
+PROTOCOL = 1
+
+
+def main() -> None:
+    """Serves one pool until it says stop or is gone.
+
+    Arguments: the search path, the folder of orjson, the descriptors of socket and ledger.
+    """
+    confine.die_with_parent()
+    _, _, orjson_folder, socket, ledger = sys.argv
+    codec.use_orjson(orjson_folder)
+    channel = frames.Channel(int(socket))
+    engine = f"{platform.python_implementation()} {platform.python_version()}"
+    channel.send(frames.HELLO, {"proto": PROTOCOL, "language": "python", "engine": engine, "pid": os.getpid()})
+    frame = channel.receive()
+    if frame is None or frame.kind != frames.LOAD:
+        return
+    load = parse_load(frame.header)
+    confine.limit_memory(load.limits.memory_mb)
+    sys.modules["segment"] = segment
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    watch = Watch(load.file, loop)
+    capture_output()
+    handler = _load(load, watch, channel)
+    if handler is not None:
+        channel.send(frames.LOADED, {})
+        _serve(channel, BatchRunner(handler, load, watch, int(ledger), loop))
+    # At once: user code may have left threads and exit handlers behind.
+    os._exit(0)
+
+
+def _load(load: Load, watch: Watch, channel: frames.Channel) -> Handler | None:
+    watch.open(load.limits.load_ms / 1_000)
+    watch.begin()
+    try:
+        return load_handler(load.file, load.text)
+    except BaseException as caught:
+        error = caught
+        if watch.has_fired:
+            error = TimeLimit(f"The top level of {load.file} did not finish within {load.limits.load_ms} ms.")
+            error = error.with_traceback(caught.__traceback__)
+        channel.send(frames.LOADFAIL, {"error": describe_error(error, load.file)})
+        return None
+    finally:
+        watch.end()
+        watch.close()
+
+
+def _serve(channel: frames.Channel, runner: BatchRunner) -> None:
+    while (frame := channel.receive()) is not None and frame.kind == frames.RUN:
+        recycle = runner.run(frame)
+        channel.send(frames.RES, {"batch": frame.header["batch"], "recycle": recycle})

@@ -1,0 +1,149 @@
+"""A slot: the life of the runners, one after the other, that work for one lane at one place of the pool."""
+
+import asyncio
+from collections.abc import Coroutine
+from time import monotonic
+from typing import Final, Protocol
+
+from hookmill.telemetry import get_logger
+from processors.runtimes.commands import Commands
+from processors.runtimes.errors import LoadFailed, NodeMissing, RunnerUnavailable
+from processors.runtimes.lane import Lane, Ticket
+from processors.runtimes.runner import Runner
+
+LOST_IN_A_ROW: Final = 3
+"""Runners lost before user code had them, after which the work is refused."""
+
+log = get_logger(__name__)
+
+
+class Owner(Protocol):
+    """What a slot asks and tells its pool."""
+
+    def idle_limit_s(self, lane: Lane) -> float:
+        """How long to wait for work."""
+        ...
+
+    def is_needed_elsewhere(self, worked_s: float) -> bool:
+        """Whether to make place after so many seconds of work."""
+        ...
+
+    def backlog_grew(self, lane: Lane) -> None:
+        """More waits than this slot takes at once."""
+        ...
+
+    def slot_ended(self, slot: "Slot") -> None:
+        """The place is free."""
+        ...
+
+
+class Slot:
+    """Serves one lane until there is nothing to do or the place is needed."""
+
+    def __init__(self, lane: Lane, owner: Owner, commands: Commands) -> None:
+        self.lane = lane
+        self.runner: Runner | None = None
+        self.is_idle = False
+        self.idle_since = 0.0
+        self.is_leaving = False
+        self._owner = owner
+        self._commands = commands
+        self._wake = asyncio.Event()
+        self._batch: list[Ticket] = []
+        self._lost = 0
+
+    def wake(self) -> None:
+        """Look for work, or for a new idle limit."""
+        self._wake.set()
+
+    def leave(self) -> None:
+        """End as soon as there is no work."""
+        self.is_leaving = True
+        self._wake.set()
+
+    async def serve(self) -> None:
+        """The life of the slot. Whatever it could not do is answered or left in the lane."""
+        try:
+            is_spent = True
+            while is_spent and self.lane.has_work and not self.is_leaving:
+                is_spent = await self._serve_with_one_runner()
+        except LoadFailed as failure:
+            self.lane.reject_all(failure.error)
+        except (RunnerUnavailable, NodeMissing) as reason:
+            log.warning("runner.unavailable", source=self.lane.code.source, reason=str(reason))
+            self.lane.refuse_all(reason)
+        except asyncio.CancelledError:
+            self.lane.give_back(self._batch)
+            self.lane.refuse_all(RunnerUnavailable("The runner pool is closed."))
+            raise
+        except Exception as bug:
+            self.lane.fail_all(bug, self._batch)
+        finally:
+            self._owner.slot_ended(self)
+
+    async def _serve_with_one_runner(self) -> bool:
+        """True if that runner is spent, False if it has nothing more to do here."""
+        code = self.lane.code
+        runner = await Runner.start(await self._commands.of(code.language), code)
+        log.debug("runner.started", source=code.source, version=code.version, pid=runner.pid)
+        self.runner = runner
+        self.lane.loaded()
+        started = monotonic()
+        is_spent = False
+        try:
+            while not (is_spent or self.is_leaving) and await self._has_work():
+                is_spent = await self._run_batch(runner)
+                self.is_leaving |= self._owner.is_needed_elsewhere(monotonic() - started)
+            return is_spent
+        finally:
+            self.runner = None
+            await _to_its_end(runner.kill() if is_spent or self._batch else runner.stop())
+            log.debug("runner.ended", source=code.source, version=code.version, pid=runner.pid)
+
+    async def _run_batch(self, runner: Runner) -> bool:
+        """True if the runner is spent."""
+        self._batch = self.lane.take()
+        if not self._batch:
+            return False
+        if len(self.lane):
+            self._owner.backlog_grew(self.lane)
+        end = await runner.run([ticket.invocation for ticket in self._batch])
+        rest = []
+        for index, ticket in enumerate(self._batch):
+            outcome = end.outcomes.get(index)
+            if outcome is None:
+                rest.append(ticket)
+            else:
+                ticket.call.settle(ticket.position, outcome)
+        self._batch = []
+        self.lane.give_back(rest)
+        self._lost = 0 if end.outcomes else self._lost + 1
+        if self._lost >= LOST_IN_A_ROW:
+            raise RunnerUnavailable(f"{LOST_IN_A_ROW} runners in a row were lost before the function had them.")
+        return end.is_spent
+
+    async def _has_work(self) -> bool:
+        """Waits for it. False: none came in time, or the place is needed."""
+        try:
+            while not self.lane.has_work:
+                if self.is_leaving:
+                    return False
+                self.is_idle, self.idle_since = True, monotonic()
+                self._wake.clear()
+                async with asyncio.timeout(self._owner.idle_limit_s(self.lane)):
+                    await self._wake.wait()
+        except TimeoutError:
+            return self.lane.has_work
+        finally:
+            self.is_idle = False
+        return True
+
+
+async def _to_its_end(ending: Coroutine[None, None, None]) -> None:
+    """A process told to end is gone before its place is free, even if the pool is closing meanwhile."""
+    task = asyncio.ensure_future(ending)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
