@@ -5,36 +5,82 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from hookmill.errors import LogError, LogFull, LogUnavailable
+from hookmill.log.sqlite.write_lock import WAIT_S, WriteLock
 
-BUSY_TIMEOUT_S: Final = 10.0
-"""How long a statement waits for a lock of another process; as long as the Kafka engine waits for a broker."""
+Execute = Callable[..., sqlite3.Cursor]
+"""`sqlite3.Connection.execute`."""
 
 _PAGE_BYTES: Final = 4_096
 _WAL_KEPT_BYTES: Final = 16_777_216
 """The write-ahead log is cut back to this after a burst; it is reused from its start, so it seldom grows so far."""
 
 
-def connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
-    """A connection to an existing file, in autocommit mode; only the calling thread may use it.
+@dataclass(frozen=True)
+class Database:
+    """An open file. Only the thread that opened it may use it."""
+
+    path: Path
+    connection: sqlite3.Connection
+    """In autocommit mode."""
+    lock: WriteLock
+
+    def close(self) -> None:
+        """The file is closed."""
+        self.connection.close()
+        self.lock.close()
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Execute]:
+        """Failures leave the block as errors of the log."""
+        try:
+            yield self.connection.execute
+        except sqlite3.Error as error:
+            raise named(error, self.path, "read") from error
+
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[Execute]:
+        """The block is one transaction: committed at its end, undone if it raises, failures as errors of the log."""
+        execute = self.connection.execute
+        with self.lock.held():
+            try:
+                execute("BEGIN IMMEDIATE")
+                yield execute
+                execute("COMMIT")
+            except sqlite3.Error as error:
+                raise named(error, self.path, "written") from error
+            finally:
+                # After a commit there is none; after a full disk SQLite has rolled back by itself.
+                if self.connection.in_transaction:
+                    execute("ROLLBACK")
+
+
+def connect(path: Path, *, synchronous: str) -> Database:
+    """The existing file, open.
 
     `synchronous` is `FULL` (fsync per commit) or `NORMAL` (a power cut may undo the last commits, never tear one).
     """
-    with failures_named(path, "opened"):
-        uri = f"{path.absolute().as_uri()}?mode=rw"
-        connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    with contextlib.ExitStack() as opened:
         try:
+            lock = WriteLock(path)
+            opened.callback(lock.close)
+            connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=WAIT_S)
+            opened.callback(connection.close)
+            connection.isolation_level = None
             connection.execute(f"PRAGMA synchronous={synchronous}")
             connection.execute(f"PRAGMA journal_size_limit={_WAL_KEPT_BYTES}")
             # Distributions build SQLite with secure_delete on; zeroing what retention drops would write it all again.
             connection.execute("PRAGMA secure_delete=OFF").fetchone()
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+        except sqlite3.Error as error:
+            raise named(error, path, "opened") from error
+        except OSError as error:
+            raise _unwritable(path, error) from error
+        opened.pop_all()
+    return Database(path, connection, lock)
 
 
 def create(path: Path, fill: Callable[[sqlite3.Connection], object]) -> bool:
@@ -46,15 +92,16 @@ def create(path: Path, fill: Callable[[sqlite3.Connection], object]) -> bool:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".new-", dir=path.parent) as scratch:
             draft = Path(scratch) / "draft"
-            with failures_named(path, "created"):
-                _write_draft(draft, fill)
+            _write_draft(draft, fill)
             try:
                 os.link(draft, path)
             except FileExistsError:
                 return False
         _sync_folder(path.parent)
+    except sqlite3.Error as error:
+        raise named(error, path, "created") from error
     except OSError as error:
-        raise LogFull(f"{path.parent} cannot be written: {error.strerror}. The log needs a writable folder.") from error
+        raise _unwritable(path, error) from error
     return True
 
 
@@ -75,36 +122,16 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-@contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """The block is one write transaction: committed at its end, undone if it raises."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        # After a full disk SQLite has rolled back by itself.
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+def named(error: sqlite3.Error, path: Path, done: str) -> LogError:
+    """SQLite's failure as an error of the log, by result code (https://sqlite.org/rescode.html).
 
-
-@contextlib.contextmanager
-def failures_named(path: Path, done: str) -> Iterator[None]:
-    """Failures of SQLite leave the block as errors of the log; `done` is what could not be done to the file."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise _named(error, path, done) from error
-
-
-def _named(error: sqlite3.Error, path: Path, done: str) -> LogError:
-    """By result code (https://sqlite.org/rescode.html), never by text."""
+    `done` is what could not be done to the file: opened, created, read, written.
+    """
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
     symbol = getattr(error, "sqlite_errorname", type(error).__name__)
     match code & 0xFF:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return LogUnavailable(f"{path} could not be {done}: locked by another process for {BUSY_TIMEOUT_S:g} s.")
+            return LogUnavailable(f"{path} could not be {done}: locked by another process for {WAIT_S:g} s.")
         case sqlite3.SQLITE_FULL:
             return LogFull(f"{path} could not be {done}: no space left in {path.parent}.")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
@@ -115,3 +142,7 @@ def _named(error: sqlite3.Error, path: Path, done: str) -> LogError:
             return LogUnavailable(f"{path} could not be {done}: it is damaged or not a file of this log ({symbol}).")
         case _:
             return LogUnavailable(f"{path} could not be {done}: {symbol}. Is {path.parent} there and writable?")
+
+
+def _unwritable(path: Path, error: OSError) -> LogError:
+    return LogFull(f"{path.parent} cannot be written: {error.strerror}. The log needs a writable folder.")

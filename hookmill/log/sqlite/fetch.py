@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from hookmill.log.contract import MAX_SPAN_BYTES, MAX_SPAN_RECORDS
 from hookmill.log.sqlite.batch import decode_batch, records_from
-from hookmill.log.sqlite.database import failures_named
+from hookmill.log.sqlite.database import Execute
 from hookmill.log.sqlite.topic_file import OFFSET_BITS, OpenTopic, open_topic
 from hookmill.records import Record, Span, TopicPartition
 
@@ -41,8 +41,8 @@ class TopicFiles:
         with contextlib.ExitStack() as opened:
             for name in topics:
                 topic = open_topic(folder, name, synchronous="NORMAL")
-                opened.callback(topic.connection.close)
-                topic.connection.execute("PRAGMA query_only=ON")
+                opened.callback(topic.database.close)
+                topic.database.connection.execute("PRAGMA query_only=ON")
                 self._topics[name] = topic
             self._opened = opened.pop_all()
 
@@ -59,10 +59,8 @@ class TopicFiles:
         """What every partition holds now."""
         found: dict[TopicPartition, Bounds] = {}
         for name, topic in self._topics.items():
-            with failures_named(topic.path, "read"):
-                for partition, *bounds in topic.connection.execute(
-                    "SELECT partition, first_offset, next_offset FROM partitions"
-                ):
+            with topic.database.reading() as execute:
+                for partition, *bounds in execute("SELECT partition, first_offset, next_offset FROM partitions"):
                     found[TopicPartition(name, partition)] = Bounds(*bounds)
         return found
 
@@ -80,10 +78,10 @@ class TopicFiles:
         topic = self._topics[place.topic]
         query = """SELECT base_offset, body FROM batches
                    WHERE id >= ? AND id < ? AND max_timestamp_ms >= ? ORDER BY id LIMIT 1"""
-        with failures_named(topic.path, "read"):
+        with topic.database.reading() as execute:
             end = self.bounds()[place].end
             low = place.partition << OFFSET_BITS
-            row = topic.connection.execute(query, (low, low + (1 << OFFSET_BITS), timestamp_ms)).fetchone()
+            row = execute(query, (low, low + (1 << OFFSET_BITS), timestamp_ms)).fetchone()
         if row is None:
             return end
         batch = decode_batch(row[1])
@@ -93,8 +91,8 @@ class TopicFiles:
     def _fetch_from(self, place: TopicPartition, position: int, end: int) -> Fetched:
         topic = self._topics[place.topic]
         records: list[Record] = []
-        with failures_named(topic.path, "read"):
-            for base_offset, body in self._rows(place, position):
+        with topic.database.reading() as execute:
+            for base_offset, body in _rows(execute, place.partition, position):
                 records += records_from(place, base_offset, body, position)
         span = Span(place, tuple(records)) if records else None
         found_at = records[0].offset if records else end
@@ -102,18 +100,16 @@ class TopicFiles:
         skipped = 0 if topic.spec.is_compacted else found_at - position
         return Fetched(place, position, span, span.next_offset if span else end, skipped)
 
-    def _rows(self, place: TopicPartition, position: int) -> Iterator[tuple[int, bytes]]:
-        """Whole rows up to the bounds of a span; the first in any case, since the sender makes none larger."""
-        low = place.partition << OFFSET_BITS
-        rows = self._topics[place.topic].connection.execute(
-            "SELECT base_offset, body, count, size_bytes FROM batches WHERE id >= ? AND id < ? ORDER BY id",
-            (low + position, low + (1 << OFFSET_BITS)),
-        )
-        total_records = total_bytes = 0
-        with contextlib.closing(rows):
-            for base_offset, body, count, size_bytes in rows:
-                total_records += count
-                total_bytes += size_bytes
-                if total_records > count and (total_records > MAX_SPAN_RECORDS or total_bytes > MAX_SPAN_BYTES):
-                    return
-                yield base_offset, body
+
+def _rows(execute: Execute, partition: int, position: int) -> Iterator[tuple[int, bytes]]:
+    """Whole rows up to the bounds of a span; the first in any case, since the sender makes none larger."""
+    low = partition << OFFSET_BITS
+    query = "SELECT base_offset, body, count, size_bytes FROM batches WHERE id >= ? AND id < ? ORDER BY id"
+    total_records = total_bytes = 0
+    with contextlib.closing(execute(query, (low + position, low + (1 << OFFSET_BITS)))) as rows:
+        for base_offset, body, count, size_bytes in rows:
+            total_records += count
+            total_bytes += size_bytes
+            if total_records > count and (total_records > MAX_SPAN_RECORDS or total_bytes > MAX_SPAN_BYTES):
+                return
+            yield base_offset, body

@@ -4,12 +4,13 @@ One file for all topics, apart from theirs, so that commits of readers never wai
 `synchronous=NORMAL`: a power cut may undo the last commits, whose records are then delivered again, as after any crash.
 """
 
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hookmill.log.sqlite.database import connect, create, failures_named, transaction
+from hookmill.log.sqlite.database import connect, create
 from hookmill.records import TopicPartition
 
 _FILE: Final = "groups"
@@ -42,6 +43,8 @@ class Standing:
     """Those of `owned` that are over its share and must go to another member."""
     is_short: bool
     """Whether it holds less than its share, because others have yet to give something back."""
+    ends_ms: int
+    """When the leases end unless there is another heartbeat; epoch milliseconds."""
 
 
 def fair_share(partitions: int, members: int, seniority: int) -> int:
@@ -57,29 +60,42 @@ def fair_share(partitions: int, members: int, seniority: int) -> int:
 class GroupMember:
     """One reader's access to the file. Blocking; for one thread."""
 
-    def __init__(self, folder: Path, group: str, member: str, partitions: Mapping[str, int]) -> None:
-        """`partitions` is the number of partitions of each topic the reader reads."""
+    def __init__(
+        self,
+        folder: Path,
+        group: str,
+        member: str,
+        partitions: Mapping[str, int],
+        now_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        """`partitions` is the number of partitions of each topic the reader reads.
+
+        `now_ms` is the clock that all processes of the machine share.
+        """
         self._path = folder / _FILE
+        self._now_ms = now_ms
         self._group = group
         self._member = member
         self._partitions = partitions
         if not self._path.exists():
             create(self._path, lambda connection: connection.executescript(_SCHEMA))
-        self._connection = connect(self._path, synchronous="NORMAL")
+        self._database = connect(self._path, synchronous="NORMAL")
+        self._execute = self._database.connection.execute
 
     def close(self) -> None:
         """The file is closed; leases run on until they are released or end."""
-        self._connection.close()
+        self._database.close()
 
-    def beat(self, now_ms: int, lease_ms: int, *, takes: bool) -> Standing:
-        """The member lives until `now_ms + lease_ms`, and so do its leases; with `takes` it takes what it is due."""
-        execute = self._connection.execute
+    def beat(self, lease_ms: int, *, takes: bool) -> Standing:
+        """The member lives for another `lease_ms`, and so do its leases; with `takes` it takes what it is due."""
         owned: dict[TopicPartition, int | None] = {}
         surplus: set[TopicPartition] = set()
         is_short = False
-        with failures_named(self._path, "written"), transaction(self._connection):
+        with self._database.writing() as execute:
+            now_ms = self._now_ms()
+            ends_ms = now_ms + lease_ms
             for topic, partitions in self._partitions.items():
-                rank, members = self._register(topic, now_ms, now_ms + lease_ms)
+                rank, members = self._register(topic, now_ms, ends_ms)
                 held, free = self._held_and_free(topic, now_ms)
                 share = fair_share(partitions, members, rank)
                 taken = free[: max(0, share - len(held))] if takes else []
@@ -89,67 +105,67 @@ class GroupMember:
                 for partition in held:
                     execute(
                         "INSERT OR REPLACE INTO leases VALUES (?, ?, ?, ?, ?)",
-                        (self._group, topic, partition, self._member, now_ms + lease_ms),
+                        (self._group, topic, partition, self._member, ends_ms),
                     )
                     owned[TopicPartition(topic, partition)] = self._position(topic, partition)
-        return Standing(owned, frozenset(surplus), is_short)
+        return Standing(owned, frozenset(surplus), is_short, ends_ms)
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> frozenset[TopicPartition]:
         """The positions of the partitions that this member holds are kept; returns those it does not hold."""
         refused = set()
-        with failures_named(self._path, "written"), transaction(self._connection):
+        with self._database.writing() as execute:
             for place, position in positions.items():
                 # An ended lease nobody took is still ours: the next owner starts at what is committed here.
                 if self._owner(place) == self._member:
-                    self._connection.execute(
-                        "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)", (self._group, *place, position)
-                    )
+                    execute("INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)", (self._group, *place, position))
                 else:
                     refused.add(place)
         return frozenset(refused)
 
     def release(self, places: Iterable[TopicPartition]) -> None:
         """Others may take the partitions at once."""
-        with failures_named(self._path, "written"), transaction(self._connection):
-            self._connection.executemany(
-                'DELETE FROM leases WHERE "group" = ? AND topic = ? AND partition = ? AND owner = ?',
-                [(self._group, *place, self._member) for place in places],
-            )
+        with self._database.writing() as execute:
+            for place in places:
+                execute(
+                    'DELETE FROM leases WHERE "group" = ? AND topic = ? AND partition = ? AND owner = ?',
+                    (self._group, *place, self._member),
+                )
 
     def leave(self) -> None:
         """All that the member holds is free at once, and it counts no longer when shares are worked out."""
-        with failures_named(self._path, "written"), transaction(self._connection):
+        with self._database.writing() as execute:
             ours = (self._group, self._member)
-            self._connection.execute('DELETE FROM leases WHERE "group" = ? AND owner = ?', ours)
-            self._connection.execute('DELETE FROM members WHERE "group" = ? AND member = ?', ours)
+            execute('DELETE FROM leases WHERE "group" = ? AND owner = ?', ours)
+            execute('DELETE FROM members WHERE "group" = ? AND member = ?', ours)
 
     def _register(self, topic: str, now_ms: int, expires_ms: int) -> tuple[int, int]:
         """The member's rank by age among the living members of the topic, and their number."""
-        execute = self._connection.execute
-        execute('DELETE FROM members WHERE "group" = ? AND topic = ? AND expires_ms < ?', (self._group, topic, now_ms))
-        execute(
+        self._execute(
+            'DELETE FROM members WHERE "group" = ? AND topic = ? AND expires_ms < ?', (self._group, topic, now_ms)
+        )
+        self._execute(
             """INSERT INTO members ("group", topic, member, expires_ms) VALUES (?, ?, ?, ?)
                ON CONFLICT DO UPDATE SET expires_ms = excluded.expires_ms""",
             (self._group, topic, self._member, expires_ms),
         )
         query = 'SELECT member FROM members WHERE "group" = ? AND topic = ? ORDER BY seniority'
-        members = [member for (member,) in execute(query, (self._group, topic))]
+        members = [member for (member,) in self._execute(query, (self._group, topic))]
         return members.index(self._member), len(members)
 
     def _held_and_free(self, topic: str, now_ms: int) -> tuple[list[int], list[int]]:
         """Partitions of this member, and those that nobody holds."""
         query = 'SELECT partition, owner, expires_ms FROM leases WHERE "group" = ? AND topic = ? ORDER BY partition'
-        leases = self._connection.execute(query, (self._group, topic)).fetchall()
+        leases = self._execute(query, (self._group, topic)).fetchall()
         held = [partition for partition, owner, _ in leases if owner == self._member]
         taken = {partition for partition, owner, ends_ms in leases if owner == self._member or ends_ms >= now_ms}
         return held, [partition for partition in range(self._partitions[topic]) if partition not in taken]
 
     def _position(self, topic: str, partition: int) -> int | None:
         query = 'SELECT position FROM positions WHERE "group" = ? AND topic = ? AND partition = ?'
-        row = self._connection.execute(query, (self._group, topic, partition)).fetchone()
+        row = self._execute(query, (self._group, topic, partition)).fetchone()
         return None if row is None else int(row[0])
 
     def _owner(self, place: TopicPartition) -> str | None:
         query = 'SELECT owner FROM leases WHERE "group" = ? AND topic = ? AND partition = ?'
-        row = self._connection.execute(query, (self._group, *place)).fetchone()
+        row = self._execute(query, (self._group, *place)).fetchone()
         return None if row is None else str(row[0])

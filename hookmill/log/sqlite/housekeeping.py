@@ -1,12 +1,11 @@
 """What the folder forgets: records past their retention, and on compacted topics what a newer record replaced."""
 
 import contextlib
-import sqlite3
 from pathlib import Path
 from typing import Final
 
 from hookmill.log.sqlite.batch import StoredBatch, decode_batch, encode_batch, size_bytes
-from hookmill.log.sqlite.database import failures_named, transaction
+from hookmill.log.sqlite.database import Execute
 from hookmill.log.sqlite.topic_file import OFFSET_BITS, OpenTopic, open_topic, topic_names
 from hookmill.topics import DAY_MS
 
@@ -21,7 +20,7 @@ def keep_house(folder: Path, now_ms: int) -> None:
     """Every topic of the folder holds what it must and little else. Any number of processes may do it at once."""
     for name in topic_names(folder):
         topic = open_topic(folder, name, synchronous="NORMAL")
-        with contextlib.closing(topic.connection), failures_named(topic.path, "written"):
+        with contextlib.closing(topic.database):
             for partition in range(topic.spec.partitions):
                 if topic.spec.retention_ms is None:
                     _compact(topic, partition, now_ms - _TOMBSTONE_MS)
@@ -32,18 +31,18 @@ def keep_house(folder: Path, now_ms: int) -> None:
 
 def _expire_some(topic: OpenTopic, partition: int, before_ms: int) -> bool:
     """The oldest rows are gone if all they hold is older; whether there may be more."""
-    execute = topic.connection.execute
     low = partition << OFFSET_BITS
     oldest = "SELECT id, max_timestamp_ms FROM batches WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
     bounds = (low, low + (1 << OFFSET_BITS), _ROWS_PER_STEP)
     last_expired = None
-    for row_id, max_timestamp_ms in execute(oldest, bounds):
-        if max_timestamp_ms >= before_ms:
-            break
-        last_expired = row_id
+    with topic.database.reading() as execute:
+        for row_id, max_timestamp_ms in execute(oldest, bounds).fetchall():
+            if max_timestamp_ms >= before_ms:
+                break
+            last_expired = row_id
     if last_expired is None:
         return False
-    with transaction(topic.connection):
+    with topic.database.writing() as execute:
         execute("DELETE FROM batches WHERE id >= ? AND id <= ?", (low, last_expired))
         # Another process may have gone further meanwhile.
         execute(
@@ -58,12 +57,12 @@ def _compact(topic: OpenTopic, partition: int, tombstones_before_ms: int) -> Non
 
     In one transaction: compacted topics are small (the registry), and two processes at it must not undo each other.
     """
-    execute = topic.connection.execute
     ends = "SELECT next_offset, compacted_to FROM partitions WHERE partition = ?"
-    next_offset, compacted_to = execute(ends, (partition,)).fetchone()
+    with topic.database.reading() as execute:
+        next_offset, compacted_to = execute(ends, (partition,)).fetchone()
     if next_offset == compacted_to:
         return
-    with transaction(topic.connection):
+    with topic.database.writing() as execute:
         low = partition << OFFSET_BITS
         query = "SELECT id, body FROM batches WHERE id >= ? AND id < ? ORDER BY id DESC"
         rows = execute(query, (low, low + (1 << OFFSET_BITS))).fetchall()
@@ -72,7 +71,7 @@ def _compact(topic: OpenTopic, partition: int, tombstones_before_ms: int) -> Non
             batch = decode_batch(body)
             kept = _without_replaced(batch, seen, tombstones_before_ms)
             if len(kept.records) < len(batch.records):
-                _replace(topic.connection, row_id, kept)
+                _replace(execute, row_id, kept)
         execute("UPDATE partitions SET compacted_to = next_offset WHERE partition = ?", (partition,))
 
 
@@ -89,12 +88,12 @@ def _without_replaced(batch: StoredBatch, seen: set[bytes | None], tombstones_be
     return StoredBatch([record for _, record in kept], [step for step, _ in kept])
 
 
-def _replace(connection: sqlite3.Connection, row_id: int, batch: StoredBatch) -> None:
+def _replace(execute: Execute, row_id: int, batch: StoredBatch) -> None:
     if not batch.records:
-        connection.execute("DELETE FROM batches WHERE id = ?", (row_id,))
+        execute("DELETE FROM batches WHERE id = ?", (row_id,))
         return
     size = sum(size_bytes(record.key, record.value, record.headers) for record in batch.records)
-    connection.execute(
+    execute(
         "UPDATE batches SET count = ?, size_bytes = ?, body = ? WHERE id = ?",
         (len(batch.records), size, encode_batch(batch), row_id),
     )

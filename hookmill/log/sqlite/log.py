@@ -57,7 +57,7 @@ class SqliteLog:
 
     def _differences(self, asked: TopicSpec) -> list[str]:
         topic = open_topic(self._folder, asked.name, synchronous="NORMAL")
-        topic.connection.close()
+        topic.database.close()
         return [
             f"Topic {asked.name} has {name} {there}, not {wanted}; left as it is."
             for name in (field.name for field in fields(TopicSpec))

@@ -115,15 +115,9 @@ class Membership:
                 log.warning("group.heartbeat_failed", error=str(error))
 
     async def _beat(self) -> None:
-        now = time.time()
-        is_settling = self._settling is not None
-        standing = await self._thread.run(
-            self._member.beat,
-            int(now * 1000),
-            int(self._times.lease_s * 1000),
-            takes=not (is_settling or self._is_leaving),
-        )
-        self._valid_until = now + self._times.lease_s
+        takes = self._settling is None and not self._is_leaving
+        standing = await self._thread.run(self._member.beat, int(self._times.lease_s * 1_000), takes=takes)
+        self._valid_until = standing.ends_ms / 1_000
         self._is_waiting = standing.is_short
         lost = self._held - standing.owned.keys()
         if lost:

@@ -11,9 +11,9 @@ from typing import Final, Self
 
 from hookmill.errors import LogError, LogUnavailable
 from hookmill.log.sqlite.arrivals import Arrivals
-from hookmill.log.sqlite.database import BUSY_TIMEOUT_S
 from hookmill.log.sqlite.housekeeping import keep_house
 from hookmill.log.sqlite.placement import place
+from hookmill.log.sqlite.write_lock import WAIT_S
 from hookmill.log.sqlite.writer import TopicWriter
 from hookmill.records import NewRecord
 from hookmill.telemetry import get_logger
@@ -21,7 +21,7 @@ from hookmill.topics import TopicSpec
 
 log = get_logger(__name__)
 
-_SEND_TIMEOUT_S: Final = BUSY_TIMEOUT_S + 2
+_SEND_TIMEOUT_S: Final = WAIT_S + 2
 """Over the wait for the lock, so that its clearer error comes first; a disk that hangs is told by this one."""
 
 

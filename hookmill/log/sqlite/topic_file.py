@@ -1,5 +1,6 @@
 """The file of one topic: its name, its tables, its settings."""
 
+import contextlib
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from hookmill.errors import LogUnavailable, TopicMissing
-from hookmill.log.sqlite.database import connect, create, failures_named
+from hookmill.log.sqlite.database import Database, connect, create
 from hookmill.topics import TopicSpec
 
 _FORMAT: Final = 1
@@ -46,10 +47,9 @@ CREATE TABLE batches (
 
 @dataclass(frozen=True)
 class OpenTopic:
-    """A connection to a topic's file, and the topic's settings."""
+    """A topic's file, and the topic's settings."""
 
-    path: Path
-    connection: sqlite3.Connection
+    database: Database
     spec: TopicSpec
 
 
@@ -77,17 +77,16 @@ def open_topic(folder: Path, topic: str, *, synchronous: str) -> OpenTopic:
     path = topic_path(folder, topic)
     if not path.exists():
         raise TopicMissing(f'Topic "{topic}" does not exist in {folder}. `hookmill topics ensure` creates it.')
-    connection = connect(path, synchronous=synchronous)
-    try:
-        with failures_named(path, "read"):
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
+    with contextlib.ExitStack() as opened:
+        database = connect(path, synchronous=synchronous)
+        opened.callback(database.close)
+        with database.reading() as execute:
+            (version,) = execute("PRAGMA user_version").fetchone()
             if version != _FORMAT:
                 raise LogUnavailable(f"{path} has format {version}, this version reads {_FORMAT}. Upgrade Hookmill.")
-            settings = connection.execute("SELECT partitions, retention_ms, max_record_bytes FROM topic").fetchone()
-    except BaseException:
-        connection.close()
-        raise
-    return OpenTopic(path, connection, TopicSpec(topic, *settings))
+            settings = execute("SELECT partitions, retention_ms, max_record_bytes FROM topic").fetchone()
+        opened.pop_all()
+    return OpenTopic(database, TopicSpec(topic, *settings))
 
 
 def _fill(spec: TopicSpec, connection: sqlite3.Connection) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Final
 
 from hookmill.log.sqlite.batch import StoredBatch, encode_batch
-from hookmill.log.sqlite.database import failures_named, transaction
 from hookmill.log.sqlite.placement import Piece, joined
 from hookmill.log.sqlite.topic_file import OFFSET_BITS, OpenTopic, open_topic
 from hookmill.topics import TopicSpec
@@ -73,7 +72,7 @@ class TopicWriter:
             while writes := self._next_writes():
                 self._loop.call_soon_threadsafe(self._answer, writes, _outcome_of(topic, writes))
         finally:
-            topic.connection.close()
+            topic.database.close()
 
     def _next_writes(self) -> list[Write]:
         """Waits for one, takes what else is queued; empty at the end."""
@@ -103,8 +102,7 @@ class TopicWriter:
 def _outcome_of(topic: OpenTopic, writes: Sequence[Write]) -> Exception | None:
     pieces = joined([piece for write in writes for piece in write.pieces])
     try:
-        with failures_named(topic.path, "written"):
-            _commit(topic, pieces)
+        _commit(topic, pieces)
     except Exception as error:
         # The border of the unit of work: whatever it is, it belongs to the callers, and the thread lives on.
         return error
@@ -113,9 +111,8 @@ def _outcome_of(topic: OpenTopic, writes: Sequence[Write]) -> Exception | None:
 
 def _commit(topic: OpenTopic, pieces: Sequence[Piece]) -> None:
     """All pieces are in the file, durably, or none is."""
-    execute = topic.connection.execute
     bodies = [encode_batch(StoredBatch(piece.records)) for piece in pieces]
-    with transaction(topic.connection):
+    with topic.database.writing() as execute:
         next_offsets: dict[int, int] = {}
         for piece, body in zip(pieces, bodies, strict=True):
             partition = piece.partition
