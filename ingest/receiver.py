@@ -1,0 +1,151 @@
+"""The receiver: takes webhooks in by HTTP and answers 202 when the log has them."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from hookmill.config import IngestConfig
+from hookmill.errors import ConfigError
+from hookmill.log import RecordSender
+from hookmill.registry import Registry
+from hookmill.telemetry import get_logger
+from ingest import metrics, refusals
+from ingest.answers import AcceptedAnswers, refused_answer
+from ingest.body import BodyReader, HeldBytes
+from ingest.connections import Connections, require_c_parser
+from ingest.doors import Doors
+from ingest.group_commit import GroupCommit
+from ingest.refusals import Refused
+from ingest.webhook_record import webhook_record
+
+log = get_logger(__name__)
+
+_SENDER_WENT_AWAY: Final = 499
+"""nginx's status for it; nobody reads the answer, only the metric has it."""
+
+_CLOSE_S: Final = 1.0
+"""For connections that are still open after the drain."""
+
+
+def _epoch_us() -> int:
+    return time.time_ns() // 1_000
+
+
+class Receiver:
+    """Receives webhooks for the sources of `registry` and stores them on `topic`. A service; `url` is set once started.
+
+    `sender` is open before the start and until after the stop. `now_us` gives epoch microseconds. `requests_in_work`
+    counts the requests whose head has come and whose answer has not gone.
+    """
+
+    name = "ingest"
+
+    def __init__(
+        self,
+        config: IngestConfig,
+        registry: Registry,
+        sender: RecordSender,
+        topic: str,
+        now_us: Callable[[], int] = _epoch_us,
+    ) -> None:
+        self._config = config
+        self._now_us = now_us
+        self._doors = Doors(registry, config.max_body_bytes)
+        self._held = HeldBytes(config.max_inflight_bytes)
+        self._bodies = BodyReader(self._held, config.body_timeout_s)
+        self._commit = GroupCommit(sender, topic, config.store_timeout_s)
+        self._accepted = AcceptedAnswers()
+        self._public_url = config.public_url.rstrip("/") if config.public_url else ""
+        self.requests_in_work = 0
+        self._idle = asyncio.Event()
+        self._is_draining = False
+        self._runner: web.ServerRunner | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        """Listening. Errors: `ConfigError` when the address cannot be used or aiohttp lacks its C parser."""
+        require_c_parser()
+        self._commit.start()
+        runner = web.ServerRunner(Connections(self._handle), shutdown_timeout=_CLOSE_S)
+        await runner.setup()
+        config = self._config
+        try:
+            await web.TCPSite(runner, config.host, config.port).start()
+        except OSError as error:
+            await runner.cleanup()
+            await self._commit.stop()
+            raise ConfigError(
+                f"Address {config.host}:{config.port} cannot be used for webhooks ({error.strerror}). "
+                "Choose another with --port or HOOKMILL_INGEST__PORT."
+            ) from error
+        self._runner = runner
+        host, port = runner.addresses[0][:2]
+        self.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        metrics.report_inflight_bytes(lambda: self._held.now)
+
+    async def wait(self) -> None:
+        """Raises what broke the storing of records; else never ends."""
+        await self._commit.wait()
+
+    async def stop(self) -> None:
+        """No connection is taken any more, requests in work are answered within the drain timeout, all are closed."""
+        assert self._runner is not None
+        self._is_draining = True
+        for site in self._runner.sites:
+            await site.stop()
+        try:
+            async with asyncio.timeout(self._config.drain_timeout_s):
+                while self.requests_in_work:
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            log.warning(
+                "ingest.drain_cut", requests=self.requests_in_work, drain_timeout_s=self._config.drain_timeout_s
+            )
+        await self._commit.stop()
+        await self._runner.cleanup()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        source = metrics.UNKNOWN_SOURCE
+        self.requests_in_work += 1
+        try:
+            door = self._doors.find(request)
+            source = door.source.id
+            _refuse_encoded(request)
+            if request.content.is_eof():
+                body = self._bodies.read_arrived(request, door)
+            else:
+                body = await self._bodies.read(request, door)
+            try:
+                received_at_us = self._now_us()
+                request_id, record = webhook_record(request, door, self._base_url(request), body, received_at_us)
+                await self._commit.store(record)
+            finally:
+                self._held.release(len(body))
+        except Refused as refused:
+            metrics.count_answer(source, refused.status.value)
+            return refused_answer(refused, closes=self._is_draining)
+        except ConnectionError:
+            metrics.count_answer(source, _SENDER_WENT_AWAY)
+            return web.Response(status=_SENDER_WENT_AWAY)
+        finally:
+            self.requests_in_work -= 1
+            if self._is_draining and not self.requests_in_work:
+                self._idle.set()
+        metrics.count_stored(source, len(body))
+        return self._accepted.answer(request, request_id, received_at_us // 1_000_000, closes=self._is_draining)
+
+    def _base_url(self, request: web.BaseRequest) -> str:
+        if self._public_url:
+            return self._public_url
+        host = request.headers.get(hdrs.HOST)
+        return f"http://{host}" if host else self.url
+
+
+def _refuse_encoded(request: web.BaseRequest) -> None:
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING)
+    if encoding is not None and encoding.lower() != "identity":
+        raise refusals.encoding_not_accepted(encoding)

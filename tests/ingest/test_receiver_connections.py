@@ -1,0 +1,186 @@
+"""What a connection survives, and that no byte of one request is taken for another."""
+
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+
+from hookmill.errors import LogUnavailable
+from tests.ingest.receiving import (
+    ADDRESS,
+    TOKEN,
+    FailingSender,
+    MemorySender,
+    chunked_post,
+    connected,
+    post,
+    receiving,
+    request,
+)
+
+SMUGGLED = post(ADDRESS, b"smuggled")
+
+
+async def test_connection_is_kept_after_each_answer_that_read_the_body() -> None:
+    sender = FailingSender(LogUnavailable("away"))
+    requests = [
+        post("/elsewhere"),
+        request("GET", ADDRESS),
+        post("/"),
+        post("/?b=nobody-knows"),
+        post(ADDRESS, b"{}", "Content-Encoding: gzip"),
+        post(ADDRESS),
+    ]
+
+    async with receiving(sender) as receiver, connected(receiver) as client:
+        statuses = [(await client.ask(sent)).status for sent in requests]
+        sender.error = None
+        statuses += [(await client.ask(post(ADDRESS))).status for _ in range(2)]
+
+    assert statuses == [404, 405, 401, 401, 415, 503, 202, 202]
+
+
+async def test_requests_in_one_packet_are_answered_in_order() -> None:
+    sender = MemorySender()
+    bodies = [b"%d" % number for number in range(100)]
+
+    async with receiving(sender) as receiver, connected(receiver) as client:
+        await client.send(b"".join(post(ADDRESS, body) for body in bodies) + post("/?b=nobody-knows"))
+        answers = [await client.answer() for _ in range(101)]
+
+    assert [answer.status for answer in answers] == [202] * 100 + [401]
+    assert [record.value for record in sender.records] == bodies
+    stored_ids = [dict(record.headers)["request-id"].decode() for record in sender.records]
+    assert stored_ids == [answer.json["request_id"] for answer in answers[:100]]
+
+
+@pytest.mark.parametrize("target", ["/?b=nobody-knows", "/elsewhere", "/"])
+async def test_body_of_a_refused_request_is_never_the_next_request(target: str) -> None:
+    sender = MemorySender()
+
+    async with receiving(sender) as receiver, connected(receiver) as client:
+        refused = await client.ask(request("POST", target, f"Content-Length: {len(SMUGGLED)}"))
+        await client.send(SMUGGLED)
+        after = await client.ask(post(ADDRESS, b"honest"))
+
+    assert refused.status in (401, 404)
+    assert after.status == 202
+    assert [record.value for record in sender.records] == [b"honest"]
+
+
+async def test_body_beyond_the_limit_is_never_the_next_request() -> None:
+    sender = MemorySender()
+
+    async with receiving(sender, max_body_bytes=10) as receiver, connected(receiver) as client:
+        refused = await client.ask(request("POST", ADDRESS, f"Content-Length: {len(SMUGGLED)}") + SMUGGLED + SMUGGLED)
+        rest = await client.rest()
+
+    assert (refused.status, refused.headers["connection"]) == (413, "close")
+    assert rest == b""
+    assert sender.records == []
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        request("POST", ADDRESS, "Content-Length: 5", "Transfer-Encoding: chunked") + b"0\r\n\r\n" + SMUGGLED,
+        request("POST", ADDRESS, "Content-Length: 5", "Content-Length: 6") + b"12345" + SMUGGLED,
+        request("POST", ADDRESS, "Transfer-Encoding: gzip, identity") + b"0\r\n\r\n" + SMUGGLED,
+        request("POST", ADDRESS, "Content-Length: +5") + b"12345" + SMUGGLED,
+        request("POST", ADDRESS, "X-Broken : 1") + SMUGGLED,
+        request("POST", ADDRESS + "&x=\udcff") + SMUGGLED,
+        request("POST", ADDRESS + "&x=é") + SMUGGLED,
+        b"POST " + ADDRESS.encode() + b" HTTP/1.1\nHost: x\n broken\n\n" + SMUGGLED,
+        b"not http at all " + TOKEN.encode() + b"\r\n\r\n" + SMUGGLED,
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 20,
+        request("POST", ADDRESS, "X-Long: " + "x" * 9_000) + SMUGGLED,
+        request("POST", ADDRESS, *(f"X-{number}: 1" for number in range(200))) + SMUGGLED,
+    ],
+)
+async def test_broken_http_is_400_without_a_word_of_what_was_sent(
+    sent: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    sender = MemorySender()
+    caplog.set_level(logging.DEBUG)
+
+    async with receiving(sender) as receiver, connected(receiver) as client:
+        answer = await client.ask(sent)
+        rest = await client.rest()
+
+    assert (answer.status, answer.error) == (400, "http_malformed")
+    assert rest == b""
+    assert sender.records == []
+    told = answer.body.decode() + caplog.text
+    assert TOKEN not in told
+    assert "Traceback" not in told
+
+
+async def test_broken_chunk_after_a_good_head_is_400_and_ends_the_connection() -> None:
+    sender = MemorySender()
+
+    async with receiving(sender) as receiver, connected(receiver) as client:
+        await client.send(request("POST", ADDRESS, "Transfer-Encoding: chunked") + b"5\r\nhello\r\n")
+        answer = await client.ask(b"no size\r\n" + SMUGGLED)
+        rest = await client.rest()
+
+    assert answer.status == 400
+    assert rest == b""
+    assert sender.records == []
+
+
+async def test_request_to_upgrade_is_stored_like_any_other() -> None:
+    sender = MemorySender()
+    upgrade = post(ADDRESS, b"body", "Connection: Upgrade", "Upgrade: websocket")
+
+    async with receiving(sender) as receiver, connected(receiver) as client:
+        answer = await client.ask(upgrade)
+        after = await client.ask(post(ADDRESS, b"next"))
+
+    assert (answer.status, after.status) == (202, 202)
+    assert [record.value for record in sender.records] == [b"body", b"next"]
+
+
+async def test_sender_that_asks_to_close_is_answered_and_closed() -> None:
+    async with receiving(MemorySender()) as receiver, connected(receiver) as client:
+        answer = await client.ask(post(ADDRESS, b"{}", "Connection: close"))
+        rest = await client.rest()
+
+    assert (answer.status, answer.headers["connection"], rest) == (202, "close", b"")
+    assert list(answer.json) == ["request_id"]
+
+
+async def test_http_1_0_is_understood() -> None:
+    sender = MemorySender()
+
+    async with receiving(sender) as receiver, connected(receiver) as client:
+        answer = await client.ask(f"POST {ADDRESS} HTTP/1.0\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+        rest = await client.rest()
+
+    assert (answer.status, rest) == (202, b"")
+    assert len(sender.records) == 1
+
+
+async def test_chunked_requests_follow_each_other_on_one_connection() -> None:
+    sender = MemorySender()
+
+    async with receiving(sender) as receiver, connected(receiver) as client:
+        answers = [await client.ask(chunked_post(ADDRESS, b"a", b"b" * number)) for number in (1, 70_000, 2)]
+
+    assert [answer.status for answer in answers] == [202, 202, 202]
+    assert [len(record.value or b"") for record in sender.records] == [2, 70_001, 3]
+
+
+def test_without_the_parser_in_c_the_receiver_does_not_start() -> None:
+    script = (
+        "from hookmill.errors import ConfigError\n"
+        "from ingest.connections import require_c_parser\n"
+        "try:\n    require_c_parser()\n"
+        "except ConfigError as error:\n    print(error)\n"
+    )
+    environment = {**os.environ, "AIOHTTP_NO_EXTENSIONS": "1"}
+
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=30)
+
+    assert "AIOHTTP_NO_EXTENSIONS" in done.stdout, done.stderr
