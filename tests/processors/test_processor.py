@@ -183,7 +183,7 @@ async def test_a_fresh_webhook_waits_for_its_source_to_become_known() -> None:
     processor = processor_of(ScriptedPool(lambda code, call: ok()), sender, registry, RECEIVED_AT_US / 1_000_000)
 
     work = asyncio.create_task(processor.process(span_of(webhook_record())))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
     registry.sources[SHOP.id] = SHOP
     registry.functions[SHOP.id, "v1"] = SHOP_CODE
     await work

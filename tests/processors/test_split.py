@@ -11,7 +11,7 @@ from hookmill.ids import chosen_message_id, message_id
 from hookmill.records import NewRecord
 from hookmill.topics import MAX_RECORD_BYTES
 from processors.runtimes.contract import Outcome, Status
-from processors.split import InvalidOutput, OutputTooLarge, Outputs, split
+from processors.split import InvalidOutput, Outputs, OutputTooLarge, split
 from processors.webhook import Webhook, read_webhook
 from tests.processors.parts import RECEIVED_AT, RECEIVED_AT_US, SHOP_CODE, ok, raw, webhook_record
 

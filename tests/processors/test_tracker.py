@@ -98,6 +98,17 @@ def test_after_a_seek_back_the_position_moves_back() -> None:
     assert tracker.committable() == {A: 3}
 
 
+def test_a_late_confirmation_of_an_earlier_ownership_holds_nothing_back() -> None:
+    tracker = owner_of(A)
+    again = span(A, 2)
+    tracker.committed({A: 50})
+
+    tracker.delivered(again)
+    tracker.finished(again)
+
+    assert tracker.committable() == {A: 3}
+
+
 PARTITIONS = st.sampled_from([A, B])
 
 

@@ -1,0 +1,118 @@
+"""The function stage without a framework: everything it needs, opened in order, and the work on one span."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+from typing import Final, Self
+
+from hookmill.config import Config, ProcessorsConfig
+from hookmill.log import open_log
+from hookmill.records import Span
+from hookmill.registry import RegistryView
+from hookmill.telemetry import get_logger
+from hookmill.topics import Topic
+from processors.feeder import Feeder
+from processors.hold import Abandoned
+from processors.processor import RecordProcessor
+from processors.runtimes.contract import RunnerPool
+from processors.runtimes.pool import ProcessPool
+
+log = get_logger(__name__)
+
+PoolMaker = Callable[[ProcessorsConfig], contextlib.AbstractAsyncContextManager[RunnerPool]]
+
+WEBHOOK_TOPICS: Final = (Topic.WEBHOOKS, Topic.WEBHOOKS_REDELIVERY, Topic.WEBHOOKS_REPLAY)
+GROUP: Final = "processors"
+
+SPANS_WAITING: Final = 8
+"""Spans read ahead of the work, 1 MiB each."""
+
+
+def process_pool(config: ProcessorsConfig) -> ProcessPool:
+    """The pool that production uses."""
+    return ProcessPool(config.node, max_runners=config.max_runners, idle_s=config.runner_idle_s)
+
+
+class Stage:
+    """Entered: the log is read, runners can start. Left: everything is closed; what `drain` left undone comes again.
+
+    Whoever drives it awaits `run` and takes spans from `next_span` to `work`, several at once.
+    """
+
+    def __init__(self, config: Config, make_pool: PoolMaker = process_pool) -> None:
+        self._config = config
+        self._make_pool = make_pool
+        self._stack = contextlib.AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        async with contextlib.AsyncExitStack() as opening:
+            await self._open(opening)
+            self._stack = opening.pop_all()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self._stack.aclose()
+
+    async def _open(self, stack: contextlib.AsyncExitStack) -> None:
+        config = self._config
+        names = config.topics.names
+        event_log = open_log(config)
+        self._view = await stack.enter_async_context(RegistryView(event_log, names.full(Topic.REGISTRY)))
+        sender = await stack.enter_async_context(event_log.sender())
+        pool = await stack.enter_async_context(self._make_pool(config.processors))
+        self._processor = RecordProcessor(self._view.registry, pool, sender, names)
+        topics = [names.full(topic) for topic in WEBHOOK_TOPICS]
+        self._feeder = Feeder(
+            lambda listener: event_log.reader(topics, group=names.group(GROUP), listener=listener),
+            max_spans=config.processors.concurrency + SPANS_WAITING,
+            commit_interval_s=config.processors.commit_interval_s,
+        )
+        await stack.enter_async_context(self._feeder.reader)
+        log.info(
+            "stage.started",
+            stage="function",
+            log=event_log.description,
+            group=names.group(GROUP),
+            sources=len(self._view.registry.sources),
+        )
+
+    async def run(self) -> None:
+        """Reads and commits until cancelled; raises when that cannot go on."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._feeder.run())
+            group.create_task(self._view.wait())
+
+    async def next_span(self) -> Span:
+        """The next span for `work`."""
+        return await self._feeder.next_span()
+
+    async def work(self, span: Span) -> None:
+        """The span is done and will be committed, or was left because the stage stops or lost its partition.
+
+        Errors: a bug, in an `ExceptionGroup`. The span stays unfinished for good: the process has to end.
+        """
+        if not self._feeder.begin(span):
+            return
+        started = time.monotonic()
+        try:
+            await self._processor.process(span)
+            self._feeder.finish(span)
+            log.debug(
+                "span.finished",
+                topic=span.partition.topic,
+                partition=span.partition.partition,
+                next_offset=span.next_offset,
+                records=len(span.records),
+                duration_ms=round((time.monotonic() - started) * 1_000, 1),
+            )
+        except* Abandoned:
+            pass  # the hold has said why; the span comes again
+        finally:
+            self._feeder.end(span)
+
+    async def drain(self, timeout_s: float) -> None:
+        """No work begins any more; what was begun has ended or time is up. Everything finished is committed."""
+        self._processor.hold.abandon()
+        if not await self._feeder.drain(timeout_s):
+            log.warning("stage.drain_incomplete", stage="function", waited_s=timeout_s)
