@@ -214,7 +214,7 @@ def _guard(process_group: int) -> subprocess.Popen[bytes]:
     It waits on a pipe whose other end we hold. Linux' parent-death signal would be simpler, but it comes when the
     starting *thread* ends, and no other system has it.
     """
-    script = 'read -r line; kill -KILL -- "-$1"'
+    script = 'read -r line; kill -KILL "-$1"'
     return subprocess.Popen(  # noqa: S603
         ["/bin/sh", "-c", script, "guard", str(process_group)], stdin=subprocess.PIPE, start_new_session=True
     )

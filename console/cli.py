@@ -114,17 +114,22 @@ def dev(
     screen = Console(stderr=True)
     if common.data_dir is None and "HOOKMILL_DATA_DIR" not in os.environ:
         common = replace(common, data_dir=folder / ".hookmill")
+    if common.log_level is None and "HOOKMILL_LOGGING__LEVEL" not in os.environ:
+        common = replace(common, log_level="warning")  # the lines for people say what happens
     config = common.config(ingest={"host": host, "port": port})
-    if kafka is None:
-        return _run(run_dev(config, folder, screen, send_samples=samples))
-    if config.kafka.bootstrap_servers:
+    if kafka is not None and config.kafka.bootstrap_servers:
         raise ConfigError("--kafka local starts a broker, --bootstrap-servers names one: use only one of them.")
-    screen.print("Starting Kafka ...", highlight=False)
-    with LocalKafka(config.data_dir / "kafka") as broker:
-        local = config.model_copy(
-            update={"kafka": config.kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})}
-        )
-        return _run(run_dev(local, folder, screen, send_samples=samples))
+
+    async def run() -> ExitCode:
+        if kafka is None:
+            return await run_dev(config, folder, screen, send_samples=samples)
+        screen.print("Starting Kafka ...", highlight=False)
+        async with LocalKafka(config.data_dir / "kafka") as broker:
+            served = config.kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
+            local = config.model_copy(update={"kafka": served})
+            return await run_dev(local, folder, screen, send_samples=samples)
+
+    return _run(run())
 
 
 @app.command

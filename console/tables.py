@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 
 from console.reports import printable
 
-_MAX_COLUMNS = 8
-_MAX_ROWS = 5
+_MAX_ROWS = 3
 _MAX_CELL = 40
 
 
@@ -46,23 +44,17 @@ def _read_table(connection: sqlite3.Connection, name: str) -> TableView:
 
 
 def print_tables(console: Console, tables: Sequence[TableView]) -> None:
-    """Each table with its newest rows and first columns that hold something; internal columns are left out."""
+    """Each table with its newest rows, a line per row: every column that holds something, internal ones left out."""
     for view in tables:
-        shown = [
-            index
-            for index, column in enumerate(view.columns)
-            if not column.startswith("_") and any(row[index] is not None for row in view.newest)
-        ][:_MAX_COLUMNS]
-        hidden = len(view.columns) - len(shown)
-        title = f"{view.name}  ({view.rows} rows{f', {hidden} more columns' if hidden else ''})"
-        table = Table(title=title, title_justify="left", title_style="bold")
-        for index in shown:
-            table.add_column(view.columns[index])
+        console.print(f"{view.name}  {view.rows} {'row' if view.rows == 1 else 'rows'}", style="bold", markup=False)
         for row in view.newest:
-            table.add_row(*(_cell(row[index]) for index in shown))
-        console.print(table)
+            cells = zip(view.columns, row, strict=True)
+            shown = (
+                f"{name}={_cell(value)}" for name, value in cells if value is not None and not name.startswith("_")
+            )
+            console.print("    " + "  ".join(shown), markup=False, highlight=False, soft_wrap=True)
 
 
 def _cell(value: object) -> str:
-    text = printable("" if value is None else str(value)).replace("[", r"\[")
+    text = printable(str(value)).replace("\n", " ")
     return text if len(text) <= _MAX_CELL else text[: _MAX_CELL - 1] + "…"

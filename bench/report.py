@@ -1,0 +1,18 @@
+"""What a benchmark prints: one line per side, the median of its runs, and the ratio to the side it is held against."""
+
+import os
+import statistics
+from collections.abc import Sequence
+
+
+def header() -> None:
+    """What the figures hold for."""
+    print(f"{len(os.sched_getaffinity(0))} cores; work per CPU second of the processes measured; median of the runs\n")
+
+
+def line(name: str, unit: str, runs: Sequence[float], against: Sequence[float] | None = None, note: str = "") -> None:
+    """One side. `against` are the runs of the side that is 1.00."""
+    median = statistics.median(runs)
+    ratio = f"  {median / statistics.median(against):5.2f} of it" if against else ""
+    spread = f"{min(runs):,.0f} to {max(runs):,.0f}"
+    print(f"{name:<44} {median:>10,.0f} {unit:<14} ({spread}, {len(runs)} runs){ratio}{note}", flush=True)

@@ -1,0 +1,133 @@
+"""Project folders: what is read, what is refused and how it is said."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from console.project import load_project
+from console.starter import create_project
+from hookmill.errors import ConfigError
+
+SOURCE = 'function = "function.js"\n'
+SINKS = '[warehouse]\nkind = "sqlite"\n'
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A valid project with one source."""
+    source = tmp_path / "sources" / "shop"
+    source.mkdir(parents=True)
+    (source / "source.toml").write_text(SOURCE)
+    (source / "function.js").write_text("async function onRequest() {}")
+    (tmp_path / "sinks.toml").write_text(SINKS)
+    return tmp_path
+
+
+def test_a_source_without_options_has_the_defaults(folder: Path) -> None:
+    (source,) = load_project(folder).sources
+
+    assert (source.slug, source.name, source.timeout_ms, source.max_body_bytes) == ("shop", "shop", 1_000, None)
+    assert (source.function.language, source.function.file_name) == ("javascript", "function.js")
+
+
+def test_a_sink_has_the_options_of_its_kind(folder: Path) -> None:
+    (folder / "sinks.toml").write_text('[w]\nkind = "sqlite"\nobjects = false\npath = "x.db"\n')
+
+    (sink,) = load_project(folder).sinks
+
+    assert (sink.name, sink.kind, sink.events, sink.objects, sink.options) == (
+        "w",
+        "sqlite",
+        True,
+        False,
+        {"path": "x.db"},
+    )
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"There is no project folder .*nowhere.*hookmill init"):
+        load_project(tmp_path / "nowhere")
+
+
+def test_a_folder_that_is_no_project_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is not a project"):
+        load_project(tmp_path)
+
+
+def test_a_project_without_sources_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "sources").mkdir()
+
+    with pytest.raises(ConfigError, match="holds no source"):
+        load_project(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("function = \nx = 1", "is not valid TOML: Invalid value (at line 1, column 12)"),
+        ("", "function is missing"),
+        (SOURCE + "colour = 1", "colour is not an option"),
+        (SOURCE + "timeout_ms = 0", "timeout_ms is 0"),
+        (SOURCE + "max_body_bytes = 2097153", "max_body_bytes is 2097153"),
+        ('function = "../../etc/passwd"', "must be a file beside it"),
+        ('function = "function.rb"', "must end in .js or .py"),
+        ('function = "other.js"', "cannot be read: No such file"),
+        ("\xff", "is not valid TOML"),
+    ],
+)
+def test_a_bad_source_file_is_refused_by_its_name(folder: Path, text: str, complaint: str) -> None:
+    path = folder / "sources" / "shop" / "source.toml"
+    path.write_bytes(text.encode("latin-1"))
+
+    with pytest.raises(ConfigError, match=re.escape(complaint)) as refused:
+        load_project(folder)
+
+    assert "source.toml" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("[w", "is not valid TOML"),
+        ("[w]", "w.kind is missing"),
+        ('[w]\nkind = "oracle"', "oracle"),
+        ('[w]\nkind = "sqlite"\ncolour = 1', "colour"),
+        ('["a b"]\nkind = "sqlite"', "sink name [a b]"),
+    ],
+)
+def test_a_bad_sinks_file_is_refused_by_its_name(folder: Path, text: str, complaint: str) -> None:
+    (folder / "sinks.toml").write_text(text)
+
+    with pytest.raises(ConfigError, match=re.escape(complaint)) as refused:
+        load_project(folder)
+
+    assert "sinks.toml" in str(refused.value)
+
+
+def test_a_missing_sinks_file_is_refused(folder: Path) -> None:
+    (folder / "sinks.toml").unlink()
+
+    with pytest.raises(ConfigError, match=r"sinks.toml is missing"):
+        load_project(folder)
+
+
+def test_a_slug_that_is_none_is_refused(folder: Path) -> None:
+    (folder / "sources" / "shop").rename(folder / "sources" / "My Shop")
+
+    with pytest.raises(ConfigError, match="a slug has lower-case letters"):
+        load_project(folder)
+
+
+def test_the_starter_project_is_a_project(tmp_path: Path) -> None:
+    create_project(tmp_path / "new")
+
+    assert [source.slug for source in load_project(tmp_path / "new").sources] == ["hello"]
+
+
+def test_the_starter_writes_nothing_over(folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"sinks.toml exists"):
+        create_project(folder)
+
+    assert (folder / "sinks.toml").read_text() == SINKS
+    assert not (folder / "sources" / "hello").exists()

@@ -1,0 +1,144 @@
+"""Processes of the command `hookmill` for tests: started, watched until ready, killed, read."""
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+QUICKSTART = ROOT / "examples" / "quickstart"
+HOOKMILL = Path(sys.executable).with_name("hookmill")
+
+READY_DEADLINE_S = 40.0
+STOP_DEADLINE_S = 25.0
+
+
+def free_port() -> int:
+    """A port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This environment without Hookmill's own variables."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HOOKMILL_")}
+    return {**kept, **(extra or {})}
+
+
+def run_hookmill(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> tuple[int, str]:
+    """A command that ends by itself: exit code, and what it wrote to both streams."""
+    done = subprocess.run(
+        [HOOKMILL, *arguments],
+        env=clean_environment(env),
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=READY_DEADLINE_S,
+        check=False,
+    )
+    return done.returncode, done.stdout.decode()
+
+
+class Process:
+    """A long-running `hookmill` command. `admin` is the base URL of its probes."""
+
+    def __init__(self, arguments: Sequence[str], output: Path, env: Mapping[str, str] | None = None) -> None:
+        self._arguments = arguments
+        self._env = clean_environment(env)
+        self.stdout_file = output.with_suffix(".out")
+        self.stderr_file = output.with_suffix(".err")
+        self.admin = ""
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def stdout(self) -> str:
+        return self.stdout_file.read_text(errors="replace")
+
+    @property
+    def stderr(self) -> str:
+        return self.stderr_file.read_text(errors="replace")
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> None:
+        """Running and ready: /readyz answers 200."""
+        port = free_port()
+        self.admin = f"http://127.0.0.1:{port}"
+        command = [str(HOOKMILL), *self._arguments, "--admin-port", str(port)]
+        with self.stdout_file.open("ab") as out, self.stderr_file.open("ab") as err:
+            self._process = subprocess.Popen(
+                command, env=self._env, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+            )
+        deadline = time.monotonic() + READY_DEADLINE_S
+        while not self._is_ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise AssertionError(
+                    f"{command} is not ready (exit {self._process.returncode}):\n{self.stderr[-4000:]}"
+                )
+            time.sleep(0.05)
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
+        """Asked to stop: exit code and seconds it took."""
+        assert self._process is not None
+        began = time.monotonic()
+        self._process.send_signal(number)
+        try:
+            code = self._process.wait(STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self._arguments} did not stop:\n{self.stderr[-4000:]}") from None
+        return code, time.monotonic() - began
+
+    def kill(self) -> None:
+        """Gone at once, without a chance to tidy up."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.kill()
+            self._process.wait(10)
+
+    def _is_ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.admin}/readyz", timeout=2) as answer:
+                return bool(answer.status == 200)
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+@contextlib.contextmanager
+def started(*processes: Process) -> Iterator[None]:
+    """All are ready; at the end those still running are killed."""
+    try:
+        for process in processes:
+            process.start()
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+
+
+def wait_until(condition: object, deadline_s: float, what: str) -> None:
+    """`condition()` holds. Fails with `what` after the deadline."""
+    assert callable(condition)
+    deadline = time.monotonic() + deadline_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {deadline_s:g} s: {what}")
+        time.sleep(0.1)
+
+
+def curl_urls(text: str) -> dict[str, str]:
+    """Source name -> webhook URL of the curl lines that `hookmill dev` prints."""
+    return dict(re.findall(r"^(\S[^\n]*)\n  curl .*'(http://[^']+)'$", text, re.MULTILINE))
