@@ -142,17 +142,27 @@ async def message_ids_by_request(environment: dict[str, str]) -> dict[str, set[s
     return found
 
 
+@pytest.fixture
+def seed() -> int:
+    seed = int(os.environ.get("HOOKMILL_TEST_SEED", random.randrange(1_000_000)))
+    print("HOOKMILL_TEST_SEED", seed)
+    return seed
+
+
+@pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
+def environment(request: pytest.FixtureRequest, tmp_path: Path, seed: int) -> dict[str, str]:
+    """The variables of all stages, per log."""
+    common = {"HOOKMILL_DATA_DIR": str(tmp_path / "data"), "HOOKMILL_TOPICS__PREFIX": f"kills-{seed}."}
+    if request.param == "embedded":
+        return common
+    return {**common, "HOOKMILL_KAFKA__BOOTSTRAP_SERVERS": request.getfixturevalue("kafka_bootstrap")}
+
+
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize("engine", ["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])
 async def test_nothing_accepted_is_missing_after_a_kill_of_every_stage(
-    engine: str, tmp_path: Path, request: pytest.FixtureRequest
+    tmp_path: Path, environment: dict[str, str], seed: int
 ) -> None:
     make_project(tmp_path)
-    seed = int(os.environ.get("HOOKMILL_TEST_SEED", random.randrange(1_000_000)))
-    print("seed", seed)
-    environment = {"HOOKMILL_DATA_DIR": str(tmp_path / "data"), "HOOKMILL_TOPICS__PREFIX": f"kills-{seed}."}
-    if engine == "kafka":
-        environment["HOOKMILL_KAFKA__BOOTSTRAP_SERVERS"] = request.getfixturevalue("kafka_bootstrap")
     for command in (["topics", "ensure"], ["apply", str(tmp_path)]):
         code, output = await asyncio.to_thread(run_hookmill, *command, env=environment)
         assert code == 0, output
