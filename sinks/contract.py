@@ -1,7 +1,8 @@
 """What a sink is to its worker: batches of messages in, durable when `write` returns."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from types import TracebackType
+from typing import Protocol, Self
 
 import msgspec
 
@@ -65,3 +66,8 @@ class Sink(Protocol):
         Errors: `SinkUnavailable`; `RecordRejected`. Anything else is a bug of the sink and stops the worker.
         """
         ...
+
+    async def __aenter__(self) -> Self: ...
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...

@@ -1,0 +1,118 @@
+"""The batch in hand: records between reading and committing, taken apart into messages and records that cannot be any.
+
+Pure bookkeeping. Whatever happens to a record, it stays here until its partition is committed or forgotten.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from hookmill import headers
+from hookmill.records import NewRecord, Record, Span, TopicPartition
+from hookmill.topics import Topic, TopicNames
+from sinks.contract import Message, RecordRejected, SourcedObject
+from sinks.dead_letters import Refusal, dead_letter
+from sinks.decode import Undecodable, decode_event, decode_object_write
+
+MAX_BATCH_BYTES: Final = 16_777_216
+"""A batch of this size is written though it has few records: 16 MiB, so that a worker stays under 100 MiB."""
+
+
+@dataclass(frozen=True)
+class Intake:
+    """How records of one topic become messages of the sink."""
+
+    decode: Callable[[Record], Message]
+    stage: str
+    """The sink's own stage for this topic's records: `events:<sink>` or `objects:<sink>`."""
+    is_redelivery: bool
+    """The topic carries records of all sinks back; those of other stages are not ours."""
+
+
+def intakes(sink: str, names: TopicNames, *, events: bool, objects: bool) -> dict[str, Intake]:
+    """What the sink reads, by full name of the topic."""
+    found: dict[str, Intake] = {}
+    if events:
+        stage = f"events:{sink}"
+        found[names.full(Topic.EVENTS)] = Intake(decode_event, stage, is_redelivery=False)
+        found[names.full(Topic.EVENTS_REDELIVERY)] = Intake(decode_event, stage, is_redelivery=True)
+    if objects:
+        stage = f"objects:{sink}"
+        found[names.full(Topic.OBJECTS)] = Intake(decode_object_write, stage, is_redelivery=False)
+        found[names.full(Topic.OBJECTS_REDELIVERY)] = Intake(decode_object_write, stage, is_redelivery=True)
+    return found
+
+
+class Batch:
+    """Records of any partitions, in the order in which they were read."""
+
+    def __init__(self, topics: Mapping[str, Intake]) -> None:
+        self._topics = topics
+        self._accepted: list[tuple[Record, Message]] = []
+        self._refused: list[tuple[Record, Refusal]] = []
+        self._size_bytes = 0
+        self.positions: dict[TopicPartition, int] = {}
+        """What to commit once everything here is done."""
+
+    def __bool__(self) -> bool:
+        return bool(self.positions)
+
+    @property
+    def messages(self) -> list[Message]:
+        """What the sink is to have; indexes are those of `refuse`."""
+        return [message for _, message in self._accepted]
+
+    def is_full(self, max_records: int) -> bool:
+        """Nothing more should be added."""
+        return len(self._accepted) + len(self._refused) >= max_records or self._size_bytes >= MAX_BATCH_BYTES
+
+    def add(self, span: Span) -> None:
+        """The span's records are in the batch; those that are no messages are refused already."""
+        intake = self._topics[span.partition.topic]
+        for record in span.records:
+            if (
+                intake.is_redelivery
+                and headers.text_header(record.headers, headers.STAGE, intake.stage) != intake.stage
+            ):
+                continue
+            self._size_bytes += record.size_bytes
+            try:
+                self._accepted.append((record, intake.decode(record)))
+            except Undecodable as error:
+                self._refused.append((record, Refusal(type(error).__name__, str(error))))
+        self.positions[span.partition] = span.next_offset
+
+    def refuse(self, rejection: RecordRejected) -> None:
+        """The messages that the sink rejected are no longer among `messages`."""
+        error_class = type(rejection).__name__
+        for index, reason in rejection.rejected.items():
+            self._refused.append((self._accepted[index][0], Refusal(error_class, reason)))
+        self._accepted = [pair for index, pair in enumerate(self._accepted) if index not in rejection.rejected]
+
+    def dead_letters(self, now_ms: int) -> list[NewRecord]:
+        """A dead letter for each refused record."""
+        return [
+            dead_letter(record, self._topics[record.topic].stage, refusal, now_ms) for record, refusal in self._refused
+        ]
+
+    def forget(self, partitions: Collection[TopicPartition]) -> None:
+        """Another reader gets these partitions; what is here of them is not ours to finish."""
+        if self.positions.keys().isdisjoint(partitions):
+            return
+        self._accepted = [pair for pair in self._accepted if _place(pair[0]) not in partitions]
+        self._refused = [pair for pair in self._refused if _place(pair[0]) not in partitions]
+        self.positions = {place: offset for place, offset in self.positions.items() if place not in partitions}
+
+    def count(self) -> tuple[int, int]:
+        """Events and objects among the messages."""
+        objects = sum(isinstance(message, SourcedObject) for _, message in self._accepted)
+        return len(self._accepted) - objects, objects
+
+
+def _is_for(stage: str, record: Record) -> bool:
+    """The record says so, or says nothing: then it is for every sink."""
+    return headers.text_header(record.headers, headers.STAGE, stage) == stage
+
+
+def _place(record: Record) -> TopicPartition:
+    return TopicPartition(record.topic, record.partition)

@@ -1,0 +1,1 @@
+"""Streams: sinks that pass messages on one by one, without merging."""

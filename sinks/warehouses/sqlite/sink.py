@@ -1,0 +1,177 @@
+"""The SQLite warehouse as a sink: one transaction per batch, in a thread of its own."""
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from operator import itemgetter
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from sinks.contract import Message
+from sinks.flatten import Row, Scalar
+from sinks.merge import ObjectRow, merge
+from sinks.rows import lay_out
+from sinks.schema import TableKey
+from sinks.warehouses.sqlite.failures import BUSY_TIMEOUT_S, failure_of
+from sinks.warehouses.sqlite.statements import insert_event, select_versions, upsert_object
+from sinks.warehouses.sqlite.tables import Tables
+
+_IDS_PER_SELECT: Final = 1_000
+"""Ids of one look-up: 32,766 parameters are allowed, and short statements stay in SQLite's statement cache."""
+
+_PRAGMAS: Final = (
+    "PRAGMA journal_mode = WAL",  # readers see the last batch while the next one is written
+    "PRAGMA synchronous = FULL",  # in WAL mode anything less may lose the last commits in a power cut
+    "PRAGMA wal_autocheckpoint = 4000",  # 16 MiB of pages: about one checkpoint per ten full batches
+    "PRAGMA cache_size = -65536",  # 64 MiB
+)
+
+
+class SqliteWarehouse:
+    """A `Sink` on one SQLite file; see the package for how rules become tables.
+
+    Several sinks, also of several processes, may share a file: a transaction begins by taking the file's write lock,
+    and everything that the batch depends on is read within it.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._executor: ThreadPoolExecutor | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._tables: Tables | None = None
+        self._inode = 0
+
+    async def __aenter__(self) -> Self:
+        self._executor = ThreadPoolExecutor(1, f"sqlite {self._file.name}")
+        try:
+            await self._in_thread(self._open)
+        except BaseException:
+            await self._close_all()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._close_all()
+
+    async def write(self, batch: Sequence[Message]) -> None:
+        """One transaction: schema, events, objects. The file is opened again when it was moved or had failed."""
+        await self._in_thread(lambda: self._write(batch))
+
+    async def _in_thread(self, work: Callable[[], None]) -> None:
+        assert self._executor is not None
+        await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    async def _close_all(self) -> None:
+        await self._in_thread(self._close)
+        assert self._executor is not None
+        self._executor.shutdown(wait=False)
+
+    def _open(self) -> None:
+        with self._named_failures():
+            connection = sqlite3.connect(
+                self._file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=512
+            )
+            self._connection = connection
+            for pragma in _PRAGMAS:
+                connection.execute(pragma)
+            with self._transaction(connection):
+                self._tables = Tables(connection)
+                self._tables.refresh()
+            self._inode = self._file.stat().st_ino
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _write(self, batch: Sequence[Message]) -> None:
+        if self._connection is None or self._was_moved():
+            self._close()
+            self._open()
+        with self._named_failures():
+            assert self._connection is not None
+            with self._transaction(self._connection):
+                self._write_rows(self._connection, batch)
+
+    def _write_rows(self, connection: sqlite3.Connection, batch: Sequence[Message]) -> None:
+        assert self._tables is not None
+        self._tables.refresh()
+        layout = lay_out(batch, self._tables.columns)
+        self._tables.carry_out(layout.changes)
+        for key, rows in layout.events.items():
+            for columns, values in _by_columns(rows):
+                connection.executemany(insert_event(self._tables.name(key), columns), values)
+        for key, writes in layout.objects.items():
+            self._write_objects(connection, key, writes)
+
+    def _write_objects(self, connection: sqlite3.Connection, key: TableKey, writes: dict[str, list[ObjectRow]]) -> None:
+        assert self._tables is not None
+        table = self._tables.name(key)
+        stored = _stored_versions(connection, table, writes)
+        groups: dict[tuple[str, ...], list[tuple[Scalar, ...]]] = {}
+        for object_id, writes_of_object in writes.items():
+            merged = merge(stored.get(object_id), writes_of_object)
+            if merged is not None:
+                values = (object_id, *merged.columns.values(), merged.versions)
+                groups.setdefault(tuple(merged.columns), []).append(values)
+        present = self._tables.columns[key]
+        for columns, rows in groups.items():
+            there = [index for index, column in enumerate(columns) if column in present]
+            if len(there) < len(columns):  # columns that no value but null ever came for
+                pick = itemgetter(0, *(index + 1 for index in there), len(columns) + 1)
+                rows = [pick(row) for row in rows]
+            connection.executemany(upsert_object(table, tuple(columns[index] for index in there)), rows)
+
+    def _was_moved(self) -> bool:
+        """The path leads elsewhere than to the open file, which then nobody would find again."""
+        try:
+            return self._file.stat().st_ino != self._inode
+        except FileNotFoundError:
+            return True
+
+    @contextlib.contextmanager
+    def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            connection.execute("COMMIT")
+        except BaseException:
+            if self._tables is not None:
+                self._tables.forget()
+            if connection.in_transaction:  # some errors have rolled back already
+                connection.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def _named_failures(self) -> Iterator[None]:
+        """SQLite's errors as the worker's; the file is closed then, because a failed connection may stay so."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            self._close()
+            failure = failure_of(error, self._file)
+            if failure is None:
+                raise
+            raise failure from error
+
+
+def _by_columns(rows: Iterable[Row]) -> Iterator[tuple[tuple[str, ...], list[tuple[Scalar, ...]]]]:
+    """Rows that one statement can write, with their columns."""
+    groups: dict[tuple[str, ...], list[tuple[Scalar, ...]]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row), []).append(tuple(row.values()))
+    return iter(groups.items())
+
+
+def _stored_versions(connection: sqlite3.Connection, table: str, ids: Iterable[str]) -> dict[str, str]:
+    stored: dict[str, str] = {}
+    rest = iter(ids)
+    while chunk := list(islice(rest, _IDS_PER_SELECT)):
+        stored.update(connection.execute(select_versions(table, len(chunk)), chunk).fetchall())
+    return stored

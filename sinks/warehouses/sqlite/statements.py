@@ -1,0 +1,86 @@
+"""The SQL of the SQLite warehouse, as text. Names are quoted, values are always parameters."""
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Final
+
+from sinks.schema import ColumnType, TableKind
+
+VERSIONS_COLUMN: Final = "_versions"
+"""Of object tables: see `sinks.merge`. No property can have it: names in snake case begin with a letter or digit."""
+
+CREATE_CATALOG: Final = """\
+CREATE TABLE IF NOT EXISTS "_hookmill_tables" (
+    "table_name" TEXT PRIMARY KEY, "schema" TEXT NOT NULL, "name" TEXT NOT NULL, "kind" TEXT NOT NULL
+)"""
+"""Which tables are ours, and what the rules call them."""
+
+SELECT_CATALOG: Final = 'SELECT "table_name", "schema", "name", "kind" FROM "_hookmill_tables"'
+INSERT_CATALOG: Final = 'INSERT OR REPLACE INTO "_hookmill_tables" VALUES (?, ?, ?, ?)'
+
+SELECT_NAMES: Final = "SELECT lower(name) FROM sqlite_master"
+SELECT_COLUMNS: Final = """\
+SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c WHERE m.type = 'table'"""
+
+_DECLARED: Final = {
+    ColumnType.INTEGER: "",
+    ColumnType.REAL: "",
+    ColumnType.BOOLEAN: "",
+    ColumnType.TIMESTAMP: " TEXT",
+    ColumnType.TEXT: " TEXT",
+}
+
+# ruff: noqa: S608 in this module every name goes through `quoted`
+
+
+def quoted(name: str) -> str:
+    """The name as an SQL identifier: quotes doubled, NUL left out because it would end the statement."""
+    return '"' + name.replace("\x00", "").replace('"', '""') + '"'
+
+
+def create_table(table: str, kind: TableKind, columns: Iterable[tuple[str, ColumnType]]) -> str:
+    """The table with its key, `columns`, and what its kind needs."""
+    definitions = ['"id" TEXT PRIMARY KEY NOT NULL']
+    definitions += [_definition(name, column_type) for name, column_type in columns if name != "id"]
+    if kind is TableKind.OBJECTS:
+        definitions.append(f"{quoted(VERSIONS_COLUMN)} TEXT NOT NULL")
+    return f"CREATE TABLE {quoted(table)} ({', '.join(definitions)})"
+
+
+def add_column(table: str, name: str, column_type: ColumnType) -> str:
+    """One more column; rows that are there have null in it."""
+    return f"ALTER TABLE {quoted(table)} ADD COLUMN {_definition(name, column_type)}"
+
+
+@lru_cache(maxsize=4_096)
+def insert_event(table: str, columns: Sequence[str]) -> str:
+    """A row that is ignored when its id is there."""
+    return f'INSERT INTO {quoted(table)} ({_list(columns)}) VALUES ({_marks(columns)}) ON CONFLICT ("id") DO NOTHING'
+
+
+@lru_cache(maxsize=4_096)
+def upsert_object(table: str, columns: Sequence[str]) -> str:
+    """A row with these columns besides `id`, or these columns of the row that is there; parameters in this order."""
+    every = ("id", *columns, VERSIONS_COLUMN)
+    changes = ", ".join(f"{quoted(name)} = excluded.{quoted(name)}" for name in every[1:])
+    return (
+        f"INSERT INTO {quoted(table)} ({_list(every)}) VALUES ({_marks(every)}) "
+        f'ON CONFLICT ("id") DO UPDATE SET {changes}'
+    )
+
+
+def select_versions(table: str, count: int) -> str:
+    """Id and versions of the rows with these `count` ids."""
+    return f'SELECT "id", {quoted(VERSIONS_COLUMN)} FROM {quoted(table)} WHERE "id" IN ({_marks("?" * count)})'
+
+
+def _definition(name: str, column_type: ColumnType) -> str:
+    return quoted(name) + _DECLARED[column_type]
+
+
+def _list(columns: Iterable[str]) -> str:
+    return ", ".join(map(quoted, columns))
+
+
+def _marks(columns: Sequence[str]) -> str:
+    return ", ".join("?" * len(columns))

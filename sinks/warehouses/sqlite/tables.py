@@ -1,0 +1,94 @@
+"""The tables of one SQLite file that are ours: what they are called, which columns they have, and how they change."""
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextlib import closing
+
+from sinks.naming import with_hash
+from sinks.schema import AddColumns, Change, CreateTable, TableKey, TableKind
+from sinks.warehouses.sqlite.statements import (
+    CREATE_CATALOG,
+    INSERT_CATALOG,
+    SELECT_CATALOG,
+    SELECT_COLUMNS,
+    SELECT_NAMES,
+    VERSIONS_COLUMN,
+    add_column,
+    create_table,
+)
+
+
+class Tables:
+    """Our tables as the current transaction sees them. Only used within a transaction of `connection`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._columns: dict[TableKey, set[str]] = {}
+        self._names: dict[TableKey, str] = {}
+        self._schema_version: int | None = None
+
+    @property
+    def columns(self) -> Mapping[TableKey, Set[str]]:
+        """Columns by table."""
+        return self._columns
+
+    def name(self, key: TableKey) -> str:
+        """What the table is called in the file."""
+        return self._names[key]
+
+    def refresh(self) -> None:
+        """Known as they are now: another process may have changed them, or removed some."""
+        (version,) = self._connection.execute("PRAGMA schema_version").fetchone()
+        if version != self._schema_version:
+            self._load()
+            (self._schema_version,) = self._connection.execute("PRAGMA schema_version").fetchone()
+
+    def forget(self) -> None:
+        """The transaction was rolled back: what is known may not be so."""
+        self._schema_version = None
+
+    def carry_out(self, changes: Iterable[Change]) -> None:
+        """The tables have what `changes` ask for."""
+        for change in changes:
+            match change:
+                case CreateTable():
+                    self._create(change)
+                case AddColumns():
+                    for column, column_type in change.columns.items():
+                        self._connection.execute(add_column(self._names[change.key], column, column_type))
+                    self._columns[change.key].update(change.columns)
+
+    def _load(self) -> None:
+        self._connection.execute(CREATE_CATALOG)
+        by_name: dict[str, set[str]] = {}
+        with closing(self._connection.execute(SELECT_COLUMNS)) as found:
+            for table, column in found:
+                by_name.setdefault(table, set()).add(column)
+        self._names = {
+            TableKey(schema, name, TableKind(kind)): table
+            for table, schema, name, kind in self._connection.execute(SELECT_CATALOG).fetchall()
+            if table in by_name
+        }
+        self._columns = {key: by_name[table] for key, table in self._names.items()}
+
+    def _create(self, change: CreateTable) -> None:
+        key = change.key
+        taken = {name for (name,) in self._connection.execute(SELECT_NAMES)}
+        name = next(candidate for candidate in _candidates(key) if candidate not in taken)
+        self._connection.execute(create_table(name, key.kind, change.columns.items()))
+        self._connection.execute(INSERT_CATALOG, (name, *key))
+        self._names[key] = name
+        self._columns[key] = {"id", *change.columns}
+        if key.kind is TableKind.OBJECTS:
+            self._columns[key].add(VERSIONS_COLUMN)
+
+
+def _candidates(key: TableKey) -> Iterator[str]:
+    """Names for a new table, the plain one first; the others are for an event and a collection of the same name, and
+    for a foreign table that is in the way."""
+    name = f"{key.schema}__{key.name}"
+    if name.startswith("sqlite_"):  # reserved by SQLite
+        name = "_" + name
+    yield name
+    yield f"{name}__{key.kind}"
+    yield with_hash(name, "/".join(key))

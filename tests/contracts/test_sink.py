@@ -1,0 +1,210 @@
+"""The contract of `sinks.contract.Sink` for warehouses: every one passes this suite on its real engine."""
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from sinks.contract import Message, RecordRejected, Sink, SourcedObject
+from sinks.warehouses.sqlite import SqliteWarehouse
+from tests.sinks.database import rows
+from tests.sinks.messages import RECEIVED_AT, event, write
+
+SEED = 20_261_123
+STANDARD = {"received_at": RECEIVED_AT}
+
+
+class Warehouse(Protocol):
+    """A warehouse under test: opened as often as asked, and looked at from outside."""
+
+    def sink(self) -> Sink: ...
+
+    def rows(self, source: str, table: str) -> dict[str, dict[str, Any]]:
+        """Rows by id, without columns of our own and without nulls."""
+        ...
+
+
+class _Sqlite:
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "warehouse.db"
+
+    def sink(self) -> Sink:
+        return SqliteWarehouse(self._file)
+
+    def rows(self, source: str, table: str) -> dict[str, dict[str, Any]]:
+        return rows(self._file, f"{source}__{table}")
+
+
+@pytest.fixture(params=[_Sqlite])
+def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
+    made: Warehouse = request.param(tmp_path)
+    return made
+
+
+async def written(warehouse: Warehouse, *batches: Sequence[Message]) -> None:
+    async with warehouse.sink() as sink:
+        for batch in batches:
+            await sink.write(batch)
+
+
+async def test_objects_are_rows_by_id(warehouse: Warehouse) -> None:
+    await written(warehouse, [write("d1", 1, {"title": "A", "value": 1.5}), write("d2", 2, {"title": "B"})])
+
+    assert warehouse.rows("pipedrive", "deals") == {
+        "d1": {"id": "d1", "title": "A", "value": 1.5, **STANDARD},
+        "d2": {"id": "d2", "title": "B", **STANDARD},
+    }
+
+
+async def test_events_are_rows_by_message_id(warehouse: Warehouse) -> None:
+    await written(warehouse, [event("m1", event="Deal Won", properties={"amount": 5})])
+
+    assert warehouse.rows("pipedrive", "deal_won")["m1"]["amount"] == 5
+    assert warehouse.rows("pipedrive", "tracks")["m1"]["event_text"] == "Deal Won"
+
+
+async def test_a_batch_written_twice_leaves_the_same_as_once(warehouse: Warehouse) -> None:
+    batch = [
+        event("m1", event="Deal Won", properties={"amount": 5}),
+        write("d1", 1, {"title": "A", "value": 1}),
+        event("m2", type="identify", userId="u1", traits={"plan": "pro"}),
+        write("d1", 2, {"title": "B"}),
+        event("m1", event="Deal Won", properties={"amount": 5}),
+    ]
+    names = ("tracks", "deal_won", "identifies", "users", "deals")
+
+    await written(warehouse, batch)
+    once = {name: warehouse.rows("pipedrive", name) for name in names}
+    await written(warehouse, batch, batch)
+
+    assert {name: warehouse.rows("pipedrive", name) for name in names} == once
+    assert once["deals"] == {"d1": {"id": "d1", "title": "B", "value": 1, **STANDARD}}
+    assert once["users"] == {"u1": {"id": "u1", "plan": "pro", **STANDARD}}
+    assert len(once["tracks"]) == 1
+
+
+async def test_sources_have_their_own_tables(warehouse: Warehouse) -> None:
+    await written(warehouse, [write("1", 1, {"a": 1}), write("1", 1, {"a": 2}, source="my-shop")])
+
+    assert warehouse.rows("pipedrive", "deals")["1"]["a"] == 1
+    assert warehouse.rows("my_shop", "deals")["1"]["a"] == 2
+
+
+async def test_an_event_and_a_collection_of_one_name_do_not_mix(warehouse: Warehouse) -> None:
+    await written(warehouse, [write("x", 1, {"a": 1})], [event("x", event="Deals", properties={"a": 2})])
+
+    assert warehouse.rows("pipedrive", "deals")["x"]["a"] == 1
+    assert warehouse.rows("pipedrive", "tracks")["x"]["event"] == "deals"
+
+
+async def test_partial_late_and_cleared_writes_merge_per_property(warehouse: Warehouse) -> None:
+    await written(
+        warehouse,
+        [write("d1", 3, {"value": 3, "stage": None})],
+        [write("d1", 1, {"value": 1, "stage": "new", "title": "A"})],
+        [write("d1", 2, {"value": 2, "owner": "Ann"})],
+    )
+
+    assert warehouse.rows("pipedrive", "deals") == {
+        "d1": {"id": "d1", "value": 3, "title": "A", "owner": "Ann", **STANDARD}
+    }
+
+
+async def test_a_property_cleared_before_it_ever_had_a_value_stays_clear(warehouse: Warehouse) -> None:
+    await written(
+        warehouse, [write("d1", 2, {"stage": None})], [write("d1", 1, {"stage": "new"}), write("d2", 1, {"stage": "x"})]
+    )
+
+    assert warehouse.rows("pipedrive", "deals")["d1"] == {"id": "d1", **STANDARD}
+
+
+async def test_objects_converge_however_they_arrive(warehouse: Warehouse) -> None:
+    """Shuffled, doubled, late, partial and cleared writes in batches of any size end as in the order of versions."""
+    chance = random.Random(SEED)
+    writes = [_some_write(chance, position) for position in range(3_000)]
+    expected: dict[str, dict[str, Any]] = {}
+    for message in writes:
+        row = expected.setdefault(message.write.id, {"id": message.write.id})
+        row |= {"received_at": message.write.received_at, **message.write.properties}
+    arrivals = writes + chance.choices(writes, k=1_500)
+    chance.shuffle(arrivals)
+
+    await written(warehouse, *_batches(chance, arrivals))
+
+    found = warehouse.rows("pipedrive", "deals")
+    assert found == {
+        name: {column: value for column, value in row.items() if value is not None} for name, row in expected.items()
+    }
+
+
+async def test_a_closed_warehouse_goes_on_where_it_was(warehouse: Warehouse) -> None:
+    await written(warehouse, [write("d1", 2, {"value": 2})])
+
+    await written(warehouse, [write("d1", 1, {"value": 1, "title": "A"}), write("d1", 3, {"stage": "won"})])
+
+    assert warehouse.rows("pipedrive", "deals")["d1"] == {
+        "id": "d1",
+        "value": 2,
+        "title": "A",
+        "stage": "won",
+        **STANDARD,
+    }
+
+
+async def test_a_rejected_message_leaves_the_batch_unwritten(warehouse: Warehouse) -> None:
+    good, bad = write("d1", 1, {"a": 1}), event("m1", type="trace")
+    async with warehouse.sink() as sink:
+        await sink.write([write("d0", 1, {"a": 0})])
+        with pytest.raises(RecordRejected) as caught:
+            await sink.write([good, bad])
+
+        assert set(caught.value.rejected) == {1}
+        assert set(warehouse.rows("pipedrive", "deals")) == {"d0"}
+
+        await sink.write([good])
+
+    assert set(warehouse.rows("pipedrive", "deals")) == {"d0", "d1"}
+
+
+async def test_a_value_of_another_type_is_kept(warehouse: Warehouse) -> None:
+    values = [7, 1.5, "007", "2026-11-23", [1, "a"], True, "text"]
+
+    await written(warehouse, [write(str(index), 1, {"value": value}) for index, value in enumerate(values)])
+
+    found = warehouse.rows("pipedrive", "deals")
+    assert [found[str(index)]["value"] for index in range(7)] == [7, 1.5, "007", "2026-11-23", '[1,"a"]', 1, "text"]
+
+
+async def test_values_are_kept_to_the_last_byte(warehouse: Warehouse) -> None:
+    values = {
+        "quote": "'; DROP TABLE deals; --",
+        "nul": "a\x00b",
+        "emoji": "🎉",
+        "big": 2**63 - 1,
+        "long": "x" * 100_000,
+    }
+
+    await written(warehouse, [write("a\x00b", 1, values)], [write("a\x00b", 0, {"nul": "late"})])
+
+    assert warehouse.rows("pipedrive", "deals") == {"a\x00b": {"id": "a\x00b", **values, **STANDARD}}
+
+
+def _some_write(chance: random.Random, position: int) -> SourcedObject:
+    names = chance.sample("abcdefgh", chance.choice((1, 2, 4, 8)))
+    properties = {name: chance.choice((None, chance.randrange(1_000), f"text {position}")) for name in names}
+    at = f"2026-11-23T10:00:{position % 60:02}.000Z"
+    return write(f"d{chance.randrange(200)}", position, _as_text(properties), received_at=at)
+
+
+def _as_text(properties: dict[str, Any]) -> dict[str, Any]:
+    """One type per column, so that a warehouse that widens columns compares equal."""
+    return {name: None if value is None else str(value) for name, value in properties.items()}
+
+
+def _batches(chance: random.Random, messages: list[SourcedObject]) -> Iterator[list[SourcedObject]]:
+    while messages:
+        size = chance.choice((1, 7, 100, 500))
+        yield messages[:size]
+        messages = messages[size:]

@@ -1,0 +1,29 @@
+"""A look into a SQLite warehouse from outside."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+
+def query(file: Path, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    """All rows, read by a connection of its own."""
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)) as connection:
+        return connection.execute(sql, parameters).fetchall()
+
+
+def rows(file: Path, table: str) -> dict[str, dict[str, Any]]:
+    """Rows by id, without our own columns and without nulls."""
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)) as connection:
+        connection.row_factory = sqlite3.Row
+        found = connection.execute(f'SELECT * FROM "{table}"').fetchall()
+    return {
+        row["id"]: {name: row[name] for name in row.keys() if name != "_versions" and row[name] is not None}  # noqa: SIM118
+        for row in found
+    }
+
+
+def tables(file: Path) -> set[str]:
+    """Names of all tables but our own bookkeeping."""
+    found = query(file, "SELECT name FROM sqlite_master WHERE type = 'table'")
+    return {name for (name,) in found} - {"_hookmill_tables"}

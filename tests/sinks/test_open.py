@@ -1,0 +1,77 @@
+"""Kinds and options of sinks."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hookmill.errors import ConfigError
+from hookmill.registry import Sink
+from sinks.open import check_sink, describe_sink, open_sink, warehouse_file
+from tests.sinks.database import tables
+from tests.sinks.messages import write
+
+
+def definition(kind: str, *, events: bool = True, objects: bool = True, **options: Any) -> Sink:
+    return Sink(name="warehouse", kind=kind, events=events, objects=objects, options=options)
+
+
+@pytest.mark.parametrize(
+    ("sink", "text"),
+    [
+        (definition("postgres"), 'Sink "warehouse": kind "postgres" does not exist; there are sqlite, jsonl.'),
+        (definition("sqlite", file="x"), 'Sink "warehouse": option "file" does not exist; sqlite has path.'),
+        (definition("sqlite", path=5), 'Sink "warehouse": path must be the name of a file.'),
+        (definition("sqlite", path=""), 'Sink "warehouse": path must be the name of a file.'),
+        (definition("jsonl", path="a\x00"), 'Sink "warehouse": path must be the name of a file.'),
+        (
+            definition("sqlite", path="-"),
+            'Sink "warehouse": sqlite cannot write to standard output; path "-" is only for jsonl.',
+        ),
+        (
+            definition("jsonl", events=False, objects=False),
+            'Sink "warehouse" gets neither events nor objects: set one of them to true.',
+        ),
+    ],
+)
+def test_a_wrong_definition_is_refused_by_name(sink: Sink, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        check_sink(sink)
+
+    assert str(caught.value) == text
+
+
+async def test_the_default_warehouse_is_in_the_data_folder(tmp_path: Path) -> None:
+    data_dir = tmp_path / "new" / "data"
+    sink = definition("sqlite")
+
+    async with open_sink(sink, data_dir) as opened:
+        await opened.write([write("1", 1, {})])
+
+    assert warehouse_file(sink, data_dir) == data_dir / "warehouse.db"
+    assert tables(data_dir / "warehouse.db") == {"pipedrive__deals"}
+
+
+def test_an_absolute_path_is_taken_as_it_is(tmp_path: Path) -> None:
+    sink = definition("sqlite", path=str(tmp_path / "mine.db"))
+
+    assert warehouse_file(sink, Path("/elsewhere")) == tmp_path / "mine.db"
+
+
+def test_only_sqlite_sinks_have_a_warehouse_file() -> None:
+    assert warehouse_file(definition("jsonl", path="x.jsonl"), Path()) is None
+
+
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r'Sink "warehouse": folder .*/gone does not exist'):
+        open_sink(definition("sqlite", path="gone/w.db"), tmp_path)
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a folder"):
+        open_sink(definition("jsonl", path="."), tmp_path)
+
+
+def test_sinks_describe_themselves() -> None:
+    assert describe_sink(definition("sqlite"), Path("d")) == "events and objects to sqlite d/warehouse.db"
+    assert describe_sink(definition("jsonl", objects=False), Path("d")) == "events to jsonl on standard output"

@@ -1,0 +1,342 @@
+"""The sink worker on the embedded log, with real sinks."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pytest
+from prometheus_client import REGISTRY
+
+from hookmill import headers
+from hookmill.config import SinksConfig
+from hookmill.errors import ConfigError
+from hookmill.lifecycle import running
+from hookmill.log.sqlite import SqliteLog
+from hookmill.records import NewRecord, Record
+from hookmill.registry import Sink as SinkDefinition
+from hookmill.topics import Topic, TopicNames
+from sinks.contract import Message, RecordRejected, Sink, SinkUnavailable
+from sinks.warehouses.sqlite import SqliteWarehouse
+from sinks.worker import SinkWorker
+from tests.sinks.database import query, rows
+from tests.sinks.messages import event, event_record, object_record, write
+
+DEADLINE_S = 20.0
+CONFIG = SinksConfig(batch_timeout_s=0.02, drain_timeout_s=5.0)
+NAMES = TopicNames(partitions=2)
+TOPICS = frozenset(
+    NAMES.full(topic)
+    for topic in (
+        Topic.EVENTS,
+        Topic.EVENTS_REDELIVERY,
+        Topic.OBJECTS,
+        Topic.OBJECTS_REDELIVERY,
+        Topic.DEAD_LETTERS,
+    )
+)
+
+
+class Scripted:
+    """A sink that does what the test says before the real one is asked."""
+
+    def __init__(self, real: Sink, before_write: Callable[[Sequence[Message]], Awaitable[None]]) -> None:
+        self._real = real
+        self._before_write = before_write
+
+    async def __aenter__(self) -> Self:
+        await self._real.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._real.__aexit__(kind, error, trace)
+
+    async def write(self, batch: Sequence[Message]) -> None:
+        await self._before_write(batch)
+        await self._real.write(batch)
+
+
+class Stage:
+    """The sink stage around one worker: a log, a warehouse file, both ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self.log = SqliteLog(folder / "log")
+        self.file = folder / "w.db"
+
+    def worker(self, sink: Sink | None = None, **changes: Any) -> SinkWorker:
+        definition = SinkDefinition(name="warehouse", kind="sqlite", **{"events": True, "objects": True, **changes})
+        return SinkWorker(CONFIG, definition, self.log, NAMES, sink or SqliteWarehouse(self.file))
+
+    async def send(self, topic: Topic, *records: NewRecord) -> None:
+        async with self.log.sender() as sender:
+            await sender.send(NAMES.full(topic), records)
+
+    async def dead_letters(self, count: int) -> list[Record]:
+        return await self.read(Topic.DEAD_LETTERS, count)
+
+    async def read(self, topic: Topic, count: int) -> list[Record]:
+        found: list[Record] = []
+        async with asyncio.timeout(DEADLINE_S), self.log.reader([NAMES.full(topic)], group=None) as reader:
+            while len(found) < count:
+                for span in await reader.poll(1.0):
+                    found += span.records
+        return found
+
+
+@pytest.fixture
+async def stage(tmp_path: Path) -> Stage:
+    stage = Stage(tmp_path)
+    await stage.log.ensure_topics([spec for spec in NAMES.specs() if spec.name in TOPICS])
+    return stage
+
+
+async def drained(worker: SinkWorker) -> None:
+    """Everything that was sent before is committed."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            lag = await worker.lag()
+            if lag and not any(lag.values()):
+                return
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def until_it_ended(worker: SinkWorker) -> AsyncIterator[None]:
+    """The worker runs until it ends by itself, with whatever ended it."""
+    async with running([worker]):
+        yield
+        async with asyncio.timeout(DEADLINE_S):
+            await worker.wait()
+
+
+def metric(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, {"sink": "warehouse", **labels}) or 0.0
+
+
+async def test_events_and_objects_come_into_the_warehouse(stage: Stage) -> None:
+    before = metric("hookmill_sinks_rows_total", kind="object"), metric("hookmill_sinks_rows_total", kind="event")
+    await stage.send(Topic.OBJECTS, *(object_record(write(str(n), n, {"value": n})) for n in range(1_000)))
+    await stage.send(Topic.EVENTS, *(event_record(event(f"m{n}", event="Paid")) for n in range(500)))
+
+    worker = stage.worker()
+    async with running([worker]):
+        await drained(worker)
+
+    assert len(rows(stage.file, "pipedrive__deals")) == 1_000
+    assert len(rows(stage.file, "pipedrive__paid")) == 500
+    after = metric("hookmill_sinks_rows_total", kind="object"), metric("hookmill_sinks_rows_total", kind="event")
+    assert (after[0] - before[0], after[1] - before[1]) == (1_000, 500)
+
+
+async def test_a_sink_gets_only_what_it_asks_for(stage: Stage) -> None:
+    await stage.send(Topic.OBJECTS, object_record(write("1", 1, {})))
+    await stage.send(Topic.EVENTS, event_record(event("m1", event="Paid")))
+
+    worker = stage.worker(objects=False)
+    async with running([worker]):
+        await drained(worker)
+
+    assert query(stage.file, "SELECT table_name FROM _hookmill_tables ORDER BY 1") == [
+        ("pipedrive__paid",),
+        ("pipedrive__tracks",),
+    ]
+
+
+async def test_a_position_is_committed_after_the_write_only(stage: Stage) -> None:
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(batch: Sequence[Message]) -> None:
+        entered.set()
+        await go_on.wait()
+
+    await stage.send(Topic.OBJECTS, object_record(write("1", 1, {})))
+    worker = stage.worker(Scripted(SqliteWarehouse(stage.file), wait))
+    async with running([worker]):
+        await asyncio.wait_for(entered.wait(), DEADLINE_S)
+        lag_before = sum((await worker.lag()).values())
+        go_on.set()
+        await drained(worker)
+
+    assert lag_before == 1
+
+
+async def test_a_stop_finishes_the_batch_in_hand(stage: Stage) -> None:
+    entered = asyncio.Event()
+
+    async def take_a_while(batch: Sequence[Message]) -> None:
+        entered.set()
+        await asyncio.sleep(0.1)
+
+    await stage.send(Topic.OBJECTS, object_record(write("1", 1, {})))
+    async with running([stage.worker(Scripted(SqliteWarehouse(stage.file), take_a_while))]):
+        await asyncio.wait_for(entered.wait(), DEADLINE_S)
+
+    assert set(rows(stage.file, "pipedrive__deals")) == {"1"}
+    async with running([again := stage.worker()]):
+        await drained(again)
+        assert sum((await again.lag()).values()) == 0
+
+
+async def test_a_sink_that_is_away_holds_the_batch_until_it_is_back(stage: Stage) -> None:
+    is_away, tried = True, asyncio.Event()
+    batches: list[int] = []
+
+    async def fail_while_away(batch: Sequence[Message]) -> None:
+        if is_away:
+            batches.append(len(batch))
+            if len(batches) == 3:
+                tried.set()
+            raise SinkUnavailable("The test is away.")
+
+    await stage.send(Topic.OBJECTS, *(object_record(write(str(n), n, {"value": n})) for n in range(10)))
+    worker = stage.worker(Scripted(SqliteWarehouse(stage.file), fail_while_away))
+    async with running([worker]):
+        await asyncio.wait_for(tried.wait(), DEADLINE_S)
+        await stage.send(Topic.OBJECTS, *(object_record(write(str(n), n, {"value": n})) for n in range(10, 20)))
+        lag_while_away = sum((await worker.lag()).values())
+        is_away = False
+        await drained(worker)
+
+    assert len(set(batches)) == 1  # nothing was read on
+    assert lag_while_away == 20
+    assert len(rows(stage.file, "pipedrive__deals")) == 20
+
+
+async def test_a_stop_does_not_wait_for_a_sink_that_is_away(stage: Stage) -> None:
+    tried = asyncio.Event()
+
+    async def fail(batch: Sequence[Message]) -> None:
+        tried.set()
+        raise SinkUnavailable("The test is away.")
+
+    await stage.send(Topic.OBJECTS, object_record(write("1", 1, {"a": 1})))
+    async with asyncio.timeout(CONFIG.drain_timeout_s):
+        async with running([stage.worker(Scripted(SqliteWarehouse(stage.file), fail))]):
+            await tried.wait()
+
+    async with running([worker := stage.worker()]):
+        await drained(worker)
+    assert set(rows(stage.file, "pipedrive__deals")) == {"1"}
+
+
+async def test_a_sink_that_is_away_at_the_start_is_opened_later(tmp_path: Path, stage: Stage) -> None:
+    folder = tmp_path / "not yet"
+    sink = SqliteWarehouse(folder / "w.db")
+    await stage.send(Topic.OBJECTS, object_record(write("1", 1, {"a": 1})))
+
+    worker = stage.worker(sink)
+    async with running([worker]):
+        folder.mkdir()
+        await drained(worker)
+
+    assert set(rows(folder / "w.db", "pipedrive__deals")) == {"1"}
+
+
+async def test_a_sink_that_is_set_up_wrongly_stops_the_start(tmp_path: Path, stage: Stage) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("No database. " * 100)
+
+    with pytest.raises(ConfigError):
+        await stage.worker(SqliteWarehouse(file)).start()
+
+
+async def test_rejected_records_are_dead_letters_and_the_rest_is_written(stage: Stage) -> None:
+    async def reject_odd(batch: Sequence[Message]) -> None:
+        rejected = {
+            index: "it is odd"
+            for index, message in enumerate(batch)
+            if int(message.write.id) % 2  # type: ignore[union-attr]
+        }
+        if rejected:
+            raise RecordRejected(rejected)
+
+    records = [object_record(write(str(n), n, {"value": n})) for n in range(6)]
+    await stage.send(Topic.OBJECTS, *records)
+
+    worker = stage.worker(Scripted(SqliteWarehouse(stage.file), reject_odd))
+    async with running([worker]):
+        await drained(worker)
+
+    assert set(rows(stage.file, "pipedrive__deals")) == {"0", "2", "4"}
+    dead = sorted(await stage.dead_letters(3), key=lambda record: record.value or b"")
+    assert [(record.key, record.value) for record in dead] == [(records[n].key, records[n].value) for n in (1, 3, 5)]
+    first = dead[0].headers
+    assert first[:4] == records[1].headers
+    assert headers.text_header(first, headers.STAGE) == "objects:warehouse"
+    assert headers.text_header(first, headers.ERROR_CLASS) == "RecordRejected"
+    assert headers.text_header(first, headers.ERROR) == "it is odd"
+    assert headers.int_header(first, headers.FIRST_FAILED_AT, 0) > 1_700_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("value", "record_headers"),
+    [
+        (b"\xff not json", ((headers.SOURCE, b"s"), (headers.MESSAGE_ID, b"m"))),
+        (b"[1]", ((headers.SOURCE, b"s"), (headers.MESSAGE_ID, b"m"))),
+        (b"[" * 100_000, ((headers.SOURCE, b"s"), (headers.MESSAGE_ID, b"m"))),
+        (b"{}", ((headers.SOURCE, b"s"),)),
+        (b"{}", ((headers.MESSAGE_ID, b"m"),)),
+        (None, ((headers.SOURCE, b"s"),)),
+    ],
+)
+async def test_a_record_that_is_no_message_is_a_dead_letter(
+    stage: Stage, value: bytes | None, record_headers: tuple[tuple[str, bytes], ...]
+) -> None:
+    await stage.send(Topic.EVENTS, NewRecord(value, b"key", record_headers), event_record(event("m1", event="Paid")))
+
+    worker = stage.worker()
+    async with running([worker]):
+        await drained(worker)
+
+    [dead] = await stage.dead_letters(1)
+    assert (dead.key, dead.value) == (b"key", value)
+    assert headers.text_header(dead.headers, headers.STAGE) == "events:warehouse"
+    assert headers.text_header(dead.headers, headers.ERROR_CLASS) == "Undecodable"
+    assert set(rows(stage.file, "pipedrive__paid")) == {"m1"}
+
+
+async def test_redelivered_records_of_other_sinks_are_passed_over(stage: Stage) -> None:
+    def to(stage_name: bytes, name: str) -> NewRecord:
+        record = object_record(write(name, 1, {"a": 1}))
+        return NewRecord(record.value, record.key, (*record.headers, (headers.STAGE, stage_name)))
+
+    await stage.send(Topic.OBJECTS_REDELIVERY, to(b"objects:warehouse", "mine"), to(b"objects:lake", "theirs"))
+
+    worker = stage.worker()
+    async with running([worker]):
+        await drained(worker)
+
+    assert set(rows(stage.file, "pipedrive__deals")) == {"mine"}
+
+
+async def test_an_unexpected_error_ends_the_worker_with_the_batch_uncommitted(stage: Stage) -> None:
+    async def break_down(batch: Sequence[Message]) -> None:
+        raise ZeroDivisionError
+
+    await stage.send(Topic.OBJECTS, object_record(write("1", 1, {"a": 1})))
+    with pytest.raises(ZeroDivisionError):
+        async with until_it_ended(stage.worker(Scripted(SqliteWarehouse(stage.file), break_down))):
+            pass
+
+    async with running([worker := stage.worker()]):
+        await drained(worker)
+    assert set(rows(stage.file, "pipedrive__deals")) == {"1"}
+
+
+async def test_two_workers_of_one_sink_share_the_work_and_hand_it_over(stage: Stage) -> None:
+    first, second = stage.worker(), stage.worker()
+    async with running([first]):
+        await stage.send(Topic.OBJECTS, *(object_record(write(str(n), 1, {"value": 1})) for n in range(200)))
+        async with running([second]):
+            await stage.send(Topic.OBJECTS, *(object_record(write(str(n), 2, {"value": 2})) for n in range(200)))
+            await drained(first)
+        await stage.send(Topic.OBJECTS, *(object_record(write(str(n), 3, {"value": 3})) for n in range(200)))
+        async with asyncio.timeout(DEADLINE_S):
+            while query(stage.file, "SELECT count(*) FROM pipedrive__deals WHERE value = 3") != [(200,)]:
+                await asyncio.sleep(0.02)
+
+    assert len(rows(stage.file, "pipedrive__deals")) == 200
