@@ -44,7 +44,7 @@ def running_kafka(folder: Path) -> Iterator[dict[str, str]]:
 
 
 def server_properties(folder: Path, ports: dict[str, int]) -> dict[str, str]:
-    """The variables of the service as properties: without prefix, lower case, dots (the image's README)."""
+    """The settings with addresses and folders of this machine."""
     here = Machine(
         {
             "kafka:": "127.0.0.1:",
@@ -55,8 +55,15 @@ def server_properties(folder: Path, ports: dict[str, int]) -> dict[str, str]:
             "/var/lib/kafka/data": str(folder / "data"),
         }
     )
-    return {
-        name.removeprefix("KAFKA_").lower().replace("_", "."): value
-        for name, value in here.environment("kafka").items()
-        if name.startswith("KAFKA_")
-    }
+    return {name: here.text(value) for name, value in settings().items()}
+
+
+def settings() -> dict[str, object]:
+    """Kafka's settings in the compose file, under Kafka's names."""
+    environment = services()["kafka"]["environment"]
+    return {kafka_name(name): value for name, value in environment.items() if name.startswith("KAFKA_")}
+
+
+def kafka_name(variable: str) -> str:
+    """The setting of a variable of the image: no prefix, lower case, dots (its README)."""
+    return variable.removeprefix("KAFKA_").lower().replace("_", ".")
