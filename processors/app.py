@@ -20,7 +20,6 @@ from processors.stage import SPANS_WAITING, PoolMaker, Stage, process_pool
 
 APP_ID: Final = "hookmill-processors"
 
-
 _faust_log = logging.getLogger("faust.app")
 """What Faust says of its services: under its name, not this module's, so that the level for libraries applies."""
 
@@ -134,7 +133,7 @@ class _Worker(faust.Worker):
 
 
 def create_app(load: Callable[[], Config], make_pool: PoolMaker = process_pool) -> StageApp:
-    """The app, not started. `load` is called once, when it starts."""
+    """The app, not started; `load` is called when it starts."""
     return StageApp(
         load,
         make_pool,

@@ -1,7 +1,7 @@
 """The function stage on an embedded log in a temporary folder: a log with topics, a deployed source, webhooks."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hookmill.config import Config, load_config
@@ -39,11 +39,13 @@ class EmbeddedLog:
         async with self.log.sender() as sender:
             await sender.send(self.names.full(Topic.WEBHOOKS), records)
 
-    async def read(self, topic: Topic, count: int) -> list[Record]:
-        """The first records of the topic, as soon as there are `count`."""
+    async def read(
+        self, topic: Topic, count: int, identity: Callable[[Record], object] = lambda record: record
+    ) -> list[Record]:
+        """The first records of the topic, as soon as there are `count` different ones."""
         records: list[Record] = []
         async with asyncio.timeout(DEADLINE_S), self.log.reader([self.names.full(topic)], group=None) as reader:
-            while len(records) < count:
+            while len({identity(record) for record in records}) < count:
                 for span in await reader.poll(0.2):
                     records += span.records
         return records

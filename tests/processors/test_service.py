@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from hookmill.errors import TopicMissing
+from hookmill.headers import ORIGIN, text_header
 from hookmill.topics import Topic
 from processors.app import app as module_app
 from processors.runtimes.contract import Code, Invocation, Outcome, Status
@@ -78,6 +79,25 @@ async def test_a_stop_while_no_runner_can_be_had_is_quick_and_leaves_the_webhook
         await stage.stop()
 
     assert await embedded.uncommitted() == 3
+
+
+async def test_stages_that_come_and_go_share_the_work_and_lose_nothing(embedded: EmbeddedLog) -> None:
+    stages = [stage_of(embedded, lambda code, invocation: ok([TRACK])) for _ in range(3)]
+    batches = [f"{number}-".encode() * 40 for number in range(8)]
+
+    await stages[0].start()
+    await stages[1].start()
+    for batch in batches[:4]:
+        await embedded.receive("shop", [batch] * 50)
+    await stages[0].stop()
+    await stages[2].start()
+    for batch in batches[4:]:
+        await embedded.receive("shop", [batch] * 50)
+    await stages[1].stop()
+    await embedded.read(Topic.EVENTS, 400, lambda event: text_header(event.headers, ORIGIN))
+    await stages[2].stop()
+
+    assert await embedded.uncommitted() == 0
 
 
 class HangingPool(ScriptedPool):
