@@ -11,7 +11,7 @@ HEAP_MB = {"javascript": 128, "python": 256}
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Of one invocation, but for `load_ms`, `memory_mb` (the process) and `batch_output_bytes`.
+    """Of one invocation, but for `load_ms`, `memory_mb` (the process) and those of a batch.
 
     Source: DESIGN section 4 (messages, bytes) and RUNTIMES section 7 (time, memory, log).
     """
@@ -23,7 +23,9 @@ class Limits(msgspec.Struct, frozen=True):
     event_bytes: int = 32 * KIB
     output_bytes: int = 4 * MIB
     batch_output_bytes: int = 16 * MIB
-    """A batch whose results exceed it ends there, and the rest becomes a batch of its own: bounds the pool's memory."""
+    """A batch whose results exceed it ends there, and the rest becomes another batch: bounds the pool's memory."""
+    batch_ms: int = 1_000
+    """A batch that took longer ends there too: results of slow functions come out, and other sources get their turn."""
     log_lines: int = 100
     log_line_bytes: int = 4 * KIB
     log_bytes: int = 32 * KIB

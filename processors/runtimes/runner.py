@@ -26,14 +26,11 @@ from processors.runtimes.frames import (
     stop_frame,
 )
 from processors.runtimes.ledger import Ledger
-from processors.runtimes.limits import Limits, limits_of
+from processors.runtimes.limits import limits_of
 from processors.runtimes.process import RunnerProcess
+from processors.runtimes.progress import START_DEADLINE_S, Progress
 
-START_DEADLINE_S: Final = 10.0
-"""For what takes 0.1 s on a quiet machine and has nothing to do with user code."""
 STOP_DEADLINE_S: Final = 0.5
-HARD_STOP_S: Final = 0.5
-"""Beyond the time limit, without any progress, the runner's own means have failed."""
 _LOOK_S = 0.1
 Header = TypeVar("Header")
 _STACK_CHARACTERS = 4_096
@@ -90,7 +87,7 @@ class Runner:
         """The batch has ended, one way or another. Raises nothing for what user code does."""
         self._batches += 1
         self._ledger.clear()
-        watch = _Progress(self._ledger, self._limits)
+        watch = Progress(self._ledger, self._limits)
         try:
             answer = await self._ask(run_frame(self._batches, invocations), watch)
             done = _header(answer, FrameType.RES, BatchDone)
@@ -165,7 +162,7 @@ class Runner:
             raise RunnerLost("it ended") from error
         return await read_frame(self._reader)
 
-    async def _ask(self, frame: bytes, watch: "_Progress") -> Frame:
+    async def _ask(self, frame: bytes, watch: Progress) -> Frame:
         """The answer, or `RunnerLost`; a runner that gets nowhere is killed."""
         answer = asyncio.create_task(self._send_and_read(frame))
         try:
@@ -177,7 +174,7 @@ class Runner:
             if not answer.done():
                 answer.cancel()
 
-    async def _account_for_loss(self, count: int, watch: "_Progress", lost: RunnerLost) -> BatchEnd:
+    async def _account_for_loss(self, count: int, watch: Progress, lost: RunnerLost) -> BatchEnd:
         await self._process.end()
         entries = self._ledger.read()
         outcomes = {index: outcome for index, outcome in entries.outcomes.items() if 0 <= index < count}
@@ -186,7 +183,7 @@ class Runner:
             outcomes[culprit] = self._blame(watch, lost)
         return BatchEnd(outcomes, is_spent=True)
 
-    def _blame(self, watch: "_Progress", lost: RunnerLost) -> Outcome:
+    def _blame(self, watch: Progress, lost: RunnerLost) -> Outcome:
         stack = self._process.last_words()[-_STACK_CHARACTERS:]
         silent_ms = watch.silent_s() * 1_000
         if silent_ms >= self._limits.timeout_ms:
@@ -194,28 +191,6 @@ class Runner:
             return Outcome(Status.TIMEOUT, silent_ms, error=FunctionError("Timeout", message, stack=stack))
         message = f"The function ended its runner: {lost}, {self._process.describe_end()}."
         return Outcome(Status.CRASH, silent_ms, error=FunctionError("RunnerCrashed", message, stack=stack))
-
-
-class _Progress:
-    """Whether a runner gets on with a batch: the ledger grows with every invocation and with the start of each rest."""
-
-    def __init__(self, ledger: Ledger, limits: Limits) -> None:
-        self._ledger = ledger
-        self._allowed_s = limits.timeout_ms / 1_000 + HARD_STOP_S
-        self._size = 0
-        self._since = monotonic()
-
-    def silent_s(self) -> float:
-        """Seconds without growth, as far as looked."""
-        size = self._ledger.size()
-        if size != self._size:
-            self._size, self._since = size, monotonic()
-        return monotonic() - self._since
-
-    def is_stuck(self) -> bool:
-        """While no user code is running, more time is allowed: a thread or process may be starting."""
-        silent = self.silent_s()
-        return silent > self._allowed_s and (silent > START_DEADLINE_S or self._ledger.read().is_running)
 
 
 def _header(answer: Frame, expected: FrameType, header: type[Header]) -> Header:

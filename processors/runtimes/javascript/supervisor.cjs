@@ -18,7 +18,7 @@ let load = null; // header of LOAD
 let isLoaded = false; // LOADED was answered; later loads are of replacement workers
 let worker = null;
 let progress = null; // shared with the worker
-let batch = null; // { id, bytes, count, next }
+let batch = null; // { id, bytes, count, next, deadline }
 let watchdog = null;
 let seen = { step: -1, since: 0 };
 let stopping = null; // { index } while the worker is being terminated for taking too long
@@ -118,7 +118,7 @@ function onExit(code) {
   blame(code);
   // From here to the next worker's first step no invocation is running, so none is to blame for what happens.
   append({ m: '-' });
-  if (batch.next >= batch.count) finish();
+  if (batch.next >= batch.count || performance.now() > batch.deadline) finish();
   startWorker();
 }
 
@@ -151,7 +151,8 @@ function onFrame(type, header, bytes) {
     load = header;
     startWorker();
   } else if (type === Frame.RUN) {
-    batch = { id: header.batch, bytes, count: header.lens.length / 2, next: 0 };
+    const deadline = performance.now() + load.limits.batch_ms;
+    batch = { id: header.batch, bytes, count: header.lens.length / 2, next: 0, deadline };
     // A worker that is being replaced takes the batch when it has loaded.
     if (!watchdog) dispatch();
   } else if (type === Frame.STOP) {

@@ -25,7 +25,10 @@ function start() {
     });
     parentPort.postMessage({ loaded: performance.now() - started });
   } catch (error) {
-    parentPort.postMessage({ failed: describeError(error, load.file) });
+    const failed = describeError(error, load.file);
+    // An end that comes too early is found on the line after the last.
+    if (failed.line) failed.line = Math.min(failed.line, load.text.trimEnd().split('\n').length);
+    parentPort.postMessage({ failed });
   }
 }
 
@@ -33,8 +36,9 @@ async function runBatch(surface, bytes, next) {
   const { lens } = parseHeader(bytes);
   const places = sectionPlaces(lens, sectionsStart(bytes));
   let room = load.limits.batch_output_bytes;
+  const deadline = performance.now() + load.limits.batch_ms;
   fs.writeSync(ledger, '{"m":"+"}\n');
-  for (let index = next; index < places.length && room > 0; index += 1) {
+  for (let index = next; index < places.length && room > 0 && performance.now() < deadline; index += 1) {
     Atomics.store(progress, CURRENT, index);
     begin();
     const line = await runOne(surface, index, bytes, places[index]);

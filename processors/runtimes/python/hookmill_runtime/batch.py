@@ -4,6 +4,7 @@ import asyncio
 import os
 from collections.abc import Coroutine, Generator
 from inspect import isawaitable
+from time import monotonic
 from typing import Any
 
 from . import codec
@@ -53,6 +54,7 @@ class BatchRunner:
     async def _run_each(self, frame: Frame, task: asyncio.Task[Any]) -> str | None:
         lengths = frame.header["lens"]
         room = self._load.limits.batch_output_bytes
+        deadline = monotonic() + self._load.limits.batch_ms / 1_000
         at = frame.sections_at
         for index in range(len(lengths) // 2):
             body_at = at + lengths[2 * index]
@@ -66,7 +68,7 @@ class BatchRunner:
             if task.cancelling():
                 await _forget_cancellation(task)
             room -= len(line)
-            if room < 0:
+            if room < 0 or monotonic() > deadline:
                 return None
         return None
 

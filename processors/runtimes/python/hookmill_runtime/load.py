@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits of one invocation, but for `load_ms`, `memory_mb` (process) and `batch_output_bytes` (batch)."""
+    """Limits of one invocation, but for `load_ms`, `memory_mb` (process) and those of a batch."""
 
     timeout_ms: int
     load_ms: int
@@ -15,6 +15,7 @@ class Limits:
     event_bytes: int
     output_bytes: int
     batch_output_bytes: int
+    batch_ms: int
     log_lines: int
     log_line_bytes: int
     log_bytes: int
