@@ -1,6 +1,5 @@
 """`python -m bench [receiver|runners|spans|end-to-end ...]`: all of them when none is named."""
 
-import asyncio
 import sys
 import tempfile
 from collections.abc import Callable
@@ -25,14 +24,9 @@ def main() -> None:
         raise SystemExit(f"There is no benchmark {unknown[0]!r}; there are: {', '.join(PARTS)}.")
     configure_logging(LoggingConfig(level="warning"))
     report.header()
-    with tempfile.TemporaryDirectory() as folder:
-        broker = LocalKafka(Path(folder))
-        asyncio.run(broker.start())
-        try:
-            for name in sys.argv[1:] or PARTS:
-                PARTS[name](broker.bootstrap_servers)
-        finally:
-            asyncio.run(broker.stop())
+    with tempfile.TemporaryDirectory() as folder, LocalKafka(Path(folder)) as broker:
+        for name in sys.argv[1:] or PARTS:
+            PARTS[name](broker.bootstrap_servers)
 
 
 if __name__ == "__main__":

@@ -120,16 +120,12 @@ def dev(
     if kafka is not None and config.kafka.bootstrap_servers:
         raise ConfigError("--kafka local starts a broker, --bootstrap-servers names one: use only one of them.")
 
-    async def run() -> ExitCode:
-        if kafka is None:
-            return await run_dev(config, folder, screen, send_samples=samples)
-        screen.print("Starting Kafka ...", highlight=False)
-        async with LocalKafka(config.data_dir / "kafka") as broker:
-            served = config.kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
-            local = config.model_copy(update={"kafka": served})
-            return await run_dev(local, folder, screen, send_samples=samples)
-
-    return _run(run())
+    if kafka is None:
+        return _run(run_dev(config, folder, screen, send_samples=samples))
+    screen.print("Starting Kafka ...", highlight=False)
+    with LocalKafka(config.data_dir / "kafka") as broker:
+        served = config.kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
+        return _run(run_dev(config.model_copy(update={"kafka": served}), folder, screen, send_samples=samples))
 
 
 @app.command
