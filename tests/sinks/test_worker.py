@@ -12,13 +12,14 @@ from prometheus_client import REGISTRY
 
 from hookmill import headers
 from hookmill.config import SinksConfig
-from hookmill.errors import ConfigError
+from hookmill.errors import ConfigError, LogUnavailable
 from hookmill.lifecycle import running
 from hookmill.log.sqlite import SqliteLog
-from hookmill.records import NewRecord, Record
+from hookmill.records import NewRecord, Record, TopicPartition
 from hookmill.registry import Sink as SinkDefinition
 from hookmill.topics import Topic, TopicNames
 from sinks.contract import Message, RecordRejected, Sink, SinkUnavailable
+from sinks.metrics import SinkMetrics
 from sinks.warehouses.sqlite import SqliteWarehouse
 from sinks.worker import SinkWorker
 from tests.sinks.database import query, rows
@@ -340,3 +341,85 @@ async def test_two_workers_of_one_sink_share_the_work_and_hand_it_over(stage: St
                 await asyncio.sleep(0.02)
 
     assert len(rows(stage.file, "pipedrive__deals")) == 200
+
+
+async def test_a_partition_is_given_away_after_the_write_in_progress(stage: Stage) -> None:
+    entered, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(batch: Sequence[Message]) -> None:
+        entered.set()
+        await go_on.wait()
+
+    await stage.send(Topic.OBJECTS, object_record(write("1", 1, {"a": 1})))
+    worker = stage.worker(Scripted(SqliteWarehouse(stage.file), wait))
+    async with running([worker]):
+        await asyncio.wait_for(entered.wait(), DEADLINE_S)
+        handover = asyncio.create_task(worker.revoked(await worker.lag()))
+        done, _ = await asyncio.wait({handover}, timeout=0.05)
+        go_on.set()
+        await asyncio.wait_for(handover, DEADLINE_S)
+
+        assert not done
+        assert set(rows(stage.file, "pipedrive__deals")) == {"1"}
+
+
+class Unsteady:
+    """Something of the log whose methods named `failing` each fail once with `LogUnavailable`."""
+
+    def __init__(self, real: Any, *failing: str) -> None:
+        self._real = real
+        self._failing = set(failing)
+
+    def __getattr__(self, name: str) -> Any:
+        if name in self._failing:
+            self._failing.discard(name)
+            return self._fail
+        return getattr(self._real, name)
+
+    async def __aenter__(self) -> Self:
+        await self._real.__aenter__()
+        return self
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        await self._real.__aexit__(*exc_info)
+
+    async def _fail(self, *arguments: Any) -> None:
+        raise LogUnavailable("The test is away.")
+
+
+class UnsteadyLog(SqliteLog):
+    """A log that is away once at every step of the worker."""
+
+    def sender(self) -> Any:
+        return Unsteady(super().sender(), "send")
+
+    def reader(self, *arguments: Any, **options: Any) -> Any:
+        return Unsteady(super().reader(*arguments, **options), "poll", "commit", "lag")
+
+
+async def test_a_log_that_is_away_for_a_moment_loses_nothing(tmp_path: Path, stage: Stage) -> None:
+    await stage.send(Topic.OBJECTS, object_record(write("1", 1, {"a": 1})), NewRecord(b"torn", b"key"))
+    stage.log = UnsteadyLog(tmp_path / "log")
+
+    worker = stage.worker()
+    async with running([worker]):
+        async with asyncio.timeout(DEADLINE_S):
+            while not query(stage.file, "SELECT 1 FROM sqlite_master WHERE name = 'pipedrive__deals'"):
+                await asyncio.sleep(0.01)
+        await drained(worker)
+
+    stage.log = SqliteLog(tmp_path / "log")
+    assert set(rows(stage.file, "pipedrive__deals")) == {"1"}
+    assert {record.value for record in await stage.dead_letters(1)} == {b"torn"}
+
+
+def test_the_lag_of_a_partition_that_went_elsewhere_is_no_longer_told() -> None:
+    metrics = SinkMetrics("lagging")
+    metrics.set_lag({TopicPartition("t", 0): 5, TopicPartition("t", 1): 7})
+    metrics.set_lag({TopicPartition("t", 1): 3})
+
+    def lag(partition: str) -> float | None:
+        labels = {"sink": "lagging", "topic": "t", "partition": partition}
+        return REGISTRY.get_sample_value("hookmill_sinks_lag_records", labels)
+
+    assert (lag("0"), lag("1")) == (None, 3.0)

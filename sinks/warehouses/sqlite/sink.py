@@ -75,7 +75,7 @@ class SqliteWarehouse:
     def _open(self) -> None:
         with self._named_failures():
             connection = sqlite3.connect(
-                self._file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=512
+                self._file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256
             )
             self._connection = connection
             for pragma in _PRAGMAS:

@@ -52,13 +52,13 @@ def add_column(table: str, name: str, column_type: ColumnType) -> str:
     return f"ALTER TABLE {quoted(table)} ADD COLUMN {_definition(name, column_type)}"
 
 
-@lru_cache(maxsize=4_096)
+@lru_cache(maxsize=256)
 def insert_event(table: str, columns: Sequence[str]) -> str:
     """A row that is ignored when its id is there."""
     return f'INSERT INTO {quoted(table)} ({_list(columns)}) VALUES ({_marks(columns)}) ON CONFLICT ("id") DO NOTHING'
 
 
-@lru_cache(maxsize=4_096)
+@lru_cache(maxsize=256)
 def upsert_object(table: str, columns: Sequence[str]) -> str:
     """A row with these columns besides `id`, or these columns of the row that is there; parameters in this order."""
     every = ("id", *columns, VERSIONS_COLUMN)
