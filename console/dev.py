@@ -122,9 +122,14 @@ async def _send_samples(dev: Dev, url: str, finished: asyncio.Queue[InvocationRe
 
 async def _wait_for_sinks(workers: Sequence[SinkWorker]) -> None:
     """Every sink has written what was on its topics."""
+
+    async def is_behind(worker: SinkWorker) -> bool:
+        lag = await worker.lag()
+        return not lag or any(lag.values())  # no lag at all: its group has not given it its partitions yet
+
     async with asyncio.timeout(_SAMPLES_DEADLINE_S):
         for worker in workers:
-            while any((await worker.lag()).values()):  # noqa: ASYNC110 only asking tells
+            while await is_behind(worker):  # noqa: ASYNC110 only asking tells
                 await asyncio.sleep(_LAG_POLL_S)
 
 

@@ -30,7 +30,7 @@ def read_tables(database: Path) -> Sequence[TableView]:
         return []
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5.0)) as connection:
         names = connection.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_%' ESCAPE '\\' ORDER BY name"
+            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_hookmill\\_%' ESCAPE '\\' ORDER BY name"
         ).fetchall()
         return [_read_table(connection, name) for (name,) in names]
 
