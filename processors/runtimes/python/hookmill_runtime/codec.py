@@ -11,11 +11,14 @@ dumps: Callable[[Any], bytes]
 
 
 def _strict_constant(name: str) -> None:
-    raise ValueError(f"{name} is not JSON")
+    raise json.JSONDecodeError(f"{name} is not JSON", "", 0)
 
 
 def _portable_loads(text: bytes | str) -> Any:
-    return json.loads(text, parse_constant=_strict_constant)
+    try:
+        return json.loads(text if isinstance(text, str) else text.decode(), parse_constant=_strict_constant)
+    except UnicodeDecodeError as error:
+        raise json.JSONDecodeError("not UTF-8", "", error.start) from error
 
 
 def _portable_dumps(value: Any) -> bytes:
