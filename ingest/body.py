@@ -3,7 +3,6 @@
 import asyncio
 
 from aiohttp import hdrs, web
-from aiohttp.web_protocol import RequestPayloadError
 
 from ingest import refusals
 from ingest.doors import Door
@@ -71,7 +70,7 @@ class BodyReader:
         except TimeoutError:
             self._held.release(reserved_bytes)
             raise refusals.body_too_slow(received_bytes, self._timeout_s) from None
-        except RequestPayloadError:
+        except web.RequestPayloadError:
             self._held.release(reserved_bytes)
             raise refusals.body_malformed() from None
         except BaseException:

@@ -1,11 +1,13 @@
 """What a connection survives, and that no byte of one request is taken for another."""
 
+import asyncio
 import logging
 import os
 import subprocess
 import sys
 
 import pytest
+import uvloop
 
 from hookmill.errors import LogUnavailable
 from tests.ingest.receiving import (
@@ -170,6 +172,16 @@ async def test_chunked_requests_follow_each_other_on_one_connection() -> None:
 
     assert [answer.status for answer in answers] == [202, 202, 202]
     assert [len(record.value or b"") for record in sender.records] == [2, 70_001, 3]
+
+
+def test_receiver_works_on_the_loop_that_the_command_runs_it_on() -> None:
+    async def requests_in_one_packet() -> list[int]:
+        async with receiving(MemorySender()) as receiver, connected(receiver) as client:
+            await client.send(post(ADDRESS, b"x" * 300_000) + chunked_post(ADDRESS, b"a", b"b") + post("/"))
+            return [(await client.answer()).status for _ in range(3)]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(requests_in_one_packet()) == [202, 202, 401]
 
 
 def test_without_the_parser_in_c_the_receiver_does_not_start() -> None:

@@ -217,7 +217,7 @@ async def test_drain_is_cut_at_its_timeout_and_says_that_the_outcome_is_unknown(
         await receiver.stop()
         answer = await client.answer()
 
-    assert (answer.status, answer.error) == (503, "outcome_unknown")
+    assert (answer.status, answer.error, answer.headers["connection"]) == (503, "outcome_unknown", "close")
 
 
 async def test_idle_connections_do_not_hold_up_the_stop() -> None:

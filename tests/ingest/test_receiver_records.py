@@ -177,9 +177,9 @@ async def test_request_without_content_length_has_an_empty_body() -> None:
     assert record.value == b""
 
 
-async def _stored(sent: bytes, **config: str) -> NewRecord:
+async def _stored(sent: bytes, public_url: str | None = None) -> NewRecord:
     sender = MemorySender()
-    async with receiving(sender, **config) as receiver, connected(receiver) as client:
+    async with receiving(sender, public_url=public_url) as receiver, connected(receiver) as client:
         answer = await client.ask(sent)
     assert answer.status == 202, answer.body
     (record,) = sender.records
