@@ -31,12 +31,13 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is
         self._forget = forget
         self._changing = asyncio.Lock()
         self._failure: Exception | None = None
+        self._is_handing_back = False
         self._is_ended = False
 
     @property
     def readable(self) -> frozenset[TopicPartition]:
-        """Owned and not paused."""
-        return self.owned - self._paused
+        """Owned, not paused, and not about to go."""
+        return frozenset() if self._is_handing_back else self.owned - self._paused
 
     def pause(self, partitions: Collection[TopicPartition]) -> frozenset[TopicPartition]:
         """Those of `partitions` that are owned are paused; returns them."""
@@ -68,6 +69,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is
     async def give_up(self) -> None:
         """The listener had its time to finish; nothing is owned."""
         async with self._changing:
+            self._is_handing_back = True
             try:
                 if self.owned and self._listener is not None and not self._has_lost():
                     async with asyncio.timeout(_REVOKE_S):
@@ -75,6 +77,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is
             except TimeoutError:
                 log.error("kafka.revoke_overdue", after_s=_REVOKE_S, partitions=len(self.owned))
             finally:
+                self._is_handing_back = False
                 self.lose()
 
     def lose(self) -> None:

@@ -10,7 +10,7 @@ from typing import Self
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import CommitFailedError, IllegalStateError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
-from hookmill.errors import CommitRefused
+from hookmill.errors import CommitRefused, LogUnavailable
 from hookmill.log.contract import RebalanceListener
 from hookmill.log.kafka.cluster import Cluster
 from hookmill.log.kafka.consumer import close_consumer, has_lost_membership, is_dead, new_consumer
@@ -95,11 +95,13 @@ class KafkaReader:
 
     def pause(self, partitions: Collection[TopicPartition]) -> None:
         """See `RecordReader.pause`."""
-        self._live().pause(*native(self._ownership.pause(partitions)))
+        if known := self._ownership.pause(partitions):
+            self._live().pause(*native(known))
 
     def resume(self, partitions: Collection[TopicPartition]) -> None:
         """See `RecordReader.resume`."""
-        self._live().resume(*native(self._ownership.resume(partitions)))
+        if known := self._ownership.resume(partitions):
+            self._live().resume(*native(known))
 
     async def seek_to_time(self, timestamp_ms: int) -> None:
         """See `RecordReader.seek_to_time`."""
@@ -135,8 +137,10 @@ class KafkaReader:
         return self._cluster.config.connect_timeout_s
 
     def _live(self) -> AIOKafkaConsumer:
-        if self._consumer is None:
+        if not self._is_open:
             raise RuntimeError("The reader is not open.")
+        if self._consumer is None:
+            raise LogUnavailable(f"The reader has lost {self._cluster}; polling connects it again.")
         return self._consumer
 
     def _has_lost(self) -> bool:
@@ -177,9 +181,7 @@ class KafkaReader:
             log.error("kafka.consumer_died", topics=self._topics, group=self._group)
             self._ownership.lose()
             await self._disconnect()
-        if self._consumer is None:
-            if not self._is_open:
-                raise RuntimeError("The reader is not open.")
+        if self._consumer is None and self._is_open:
             await self._connect()
         return self._live()
 

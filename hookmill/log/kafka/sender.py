@@ -13,7 +13,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from hookmill.errors import LogError, LogUnavailable, RecordTooLarge
 from hookmill.log.kafka.batches import Destination, pack
 from hookmill.log.kafka.cluster import CLOSE_S, Cluster, explain
-from hookmill.log.kafka.topics import BATCH_HEADROOM_BYTES, max_batch_bytes, missing
+from hookmill.log.kafka.topics import BATCH_HEADROOM_BYTES, max_batch_bytes
 from hookmill.records import NewRecord
 from hookmill.telemetry import get_logger
 from hookmill.topics import MAX_RECORD_BYTES
@@ -42,7 +42,11 @@ class KafkaSender:
 
     async def __aenter__(self) -> Self:
         self._is_open = True
-        await self._current_producer()
+        try:
+            await self._current_producer()
+        except BaseException:
+            await self._stop_opening()
+            raise
         return self
 
     async def __aexit__(
@@ -50,7 +54,7 @@ class KafkaSender:
     ) -> None:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._cluster.config.send_timeout_s)
-        self._is_open = False
+        await self._stop_opening()
         if self._producer is not None:
             self._retire(self._producer)
         if self._tasks:
@@ -100,11 +104,8 @@ class KafkaSender:
         if partitions is None or topic not in self._batch_limits:
             limit = await max_batch_bytes(self._cluster, topic)
             self._batch_limits[topic] = min(limit or _LARGEST_BATCH_BYTES, _LARGEST_BATCH_BYTES)
-            try:
-                async with self._cluster.within(self._cluster.config.connect_timeout_s, f'find topic "{topic}"'):
-                    partitions = await producer.partitions_for(topic)
-            except LogUnavailable:
-                raise missing(self._cluster, topic) from None
+            async with self._cluster.within(self._cluster.config.connect_timeout_s, f'describe topic "{topic}"'):
+                partitions = await producer.partitions_for(topic)
         return Destination(topic, len(partitions), self._batch_limits[topic])
 
     def _refused(self, destination: Destination, failed: Sequence[tuple[BatchBuilder, BaseException]]) -> LogError:
@@ -146,6 +147,12 @@ class KafkaSender:
         await self._cluster.open(producer.start, producer.stop)
         self._producer = producer
         return producer
+
+    async def _stop_opening(self) -> None:
+        self._is_open = False
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait({self._opening})
 
     def _retire(self, producer: AIOKafkaProducer) -> None:
         """The next send gets a new producer; this one is closed in the background."""

@@ -10,7 +10,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import NoError, TopicAlreadyExistsError, for_code
 
 from hookmill.errors import ConfigError, LogUnavailable, TopicMissing
-from hookmill.log.kafka.cluster import Cluster
+from hookmill.log.kafka.cluster import CLOSE_S, Cluster, finished_within
 from hookmill.topics import TopicSpec
 
 BATCH_HEADROOM_BYTES = 4_096
@@ -96,7 +96,7 @@ async def _admin(cluster: Cluster) -> AsyncIterator[AIOKafkaAdminClient]:
         async with cluster.within(deadline_s, "answer an administrative request"):
             yield admin
     finally:
-        await admin.close()
+        await finished_within(CLOSE_S, admin.close())
 
 
 async def _facts(admin: AIOKafkaAdminClient) -> dict[str, TopicFacts]:
