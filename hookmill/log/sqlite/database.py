@@ -15,7 +15,9 @@ from hookmill.log.sqlite.write_lock import WAIT_S, WriteLock
 Execute = Callable[..., sqlite3.Cursor]
 """`sqlite3.Connection.execute`."""
 
-_PAGE_BYTES: Final = 4_096
+_PAGE_BYTES: Final = 8_192
+"""Measured with batches of 64 records of 1.2 KB: a tenth less CPU per record than 4 KiB pages, and larger pages win
+nothing more, while a commit of one record writes at least three pages."""
 _WAL_KEPT_BYTES: Final = 16_777_216
 """The write-ahead log is cut back to this after a burst; it is reused from its start, so it seldom grows so far."""
 

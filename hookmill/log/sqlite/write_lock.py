@@ -2,9 +2,8 @@
 
 SQLite has a lock for transactions, but checkpoints run beside it, and up to version 3.51.2 a checkpoint that meets
 the transaction which restarts the write-ahead log can skip committed pages (https://sqlite.org/wal.html#walresetbug).
-Python
-brings whatever SQLite the system has, so this lock keeps the two apart. Once 3.51.3 is the oldest SQLite we meet, it
-can go.
+Python brings whatever SQLite the system has, so this lock keeps the two apart. Once 3.51.3 is the oldest SQLite we
+meet, it can go.
 """
 
 import contextlib

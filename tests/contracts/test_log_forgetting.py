@@ -1,0 +1,163 @@
+"""The log contract, forgetting: retention by age, and compacted topics as the registry uses them."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from hookmill.log.contract import Log
+from hookmill.records import NewRecord, Record, TopicPartition
+from tests.contracts.conftest import MakeTopic
+from tests.contracts.engines import Engine
+from tests.contracts.reading import eventually, numbered, numbers, owning, read, send, values
+
+MINUTE_MS = 60_000
+
+CompactSoon = Callable[[str], Awaitable[None]]
+
+
+@pytest.fixture
+async def compact_soon(engine: Engine) -> AsyncIterator[CompactSoon]:
+    """Makes the engine compact a topic within seconds of its next records; Kafka waits for a segment of a week else."""
+
+    async def nothing_to_do(topic: str) -> None:
+        """The embedded log's housekeeping does not wait."""
+
+    if engine.kind == "sqlite":
+        yield nothing_to_do
+        return
+    admin = AIOKafkaAdminClient(bootstrap_servers=engine.address.split()[1])
+    await admin.start()
+
+    async def shorten_segments(topic: str) -> None:
+        settings = {"cleanup.policy": "compact", "segment.ms": "200", "min.cleanable.dirty.ratio": "0.01"}
+        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=settings)])
+
+    yield shorten_segments
+    await admin.close()
+
+
+async def test_records_older_than_the_retention_go_and_younger_ones_stay(log: Log, make_topic: MakeTopic) -> None:
+    topic = await make_topic(retention_ms=10 * MINUTE_MS)
+    old_ms = int(time.time() * 1_000) - 20 * MINUTE_MS
+    async with log.sender() as sender:
+        await sender.send(topic, numbered(range(5), timestamp_ms=old_ms))
+
+        async def is_gone() -> bool:
+            return await _read_from_start(log, topic) == []
+
+        await eventually(is_gone, "the old records go")
+        await sender.send(topic, numbered(range(5, 8)))
+        records = await _read_from_start(log, topic)
+
+    assert numbers(records) == [5, 6, 7]
+    assert [record.offset for record in records] == [5, 6, 7]
+
+
+async def test_a_reader_whose_position_was_removed_goes_on_at_what_is_left(log: Log, make_topic: MakeTopic) -> None:
+    topic = await make_topic(retention_ms=10 * MINUTE_MS)
+    group, place = f"g.{topic}", TopicPartition(topic, 0)
+    old_ms = int(time.time() * 1_000) - 20 * MINUTE_MS
+    async with log.sender() as sender:
+        async with log.reader([topic], group=group) as reader:
+            await owning(reader, 1)
+            await reader.commit({place: 2})
+        await sender.send(topic, numbered(range(5), timestamp_ms=old_ms))
+
+        async def is_gone() -> bool:
+            return await _read_from_start(log, topic) == []
+
+        await eventually(is_gone, "the old records go")
+        await sender.send(topic, numbered([5, 6]))
+        async with log.reader([topic], group=group) as reader:
+            records = await read(reader, 2)
+
+    assert numbers(records) == [5, 6]
+
+
+async def test_a_compacted_topic_gives_the_latest_of_each_key_and_then_what_comes_live(
+    log: Log, make_topic: MakeTopic, compact_soon: CompactSoon
+) -> None:
+    topic = await make_topic(retention_ms=None)
+    await compact_soon(topic)
+    async with log.sender() as sender, log.reader([topic], group=None) as live:
+        for version in range(10):
+            await sender.send(
+                topic, [NewRecord(b"%s %d" % (key, version), key=key) for key in (b"kept", b"changed", b"deleted")]
+            )
+        await sender.send(topic, [NewRecord(b"final", key=b"changed"), NewRecord(None, key=b"deleted")])
+        followed = _Table(await read(live, 32))
+
+        async def is_compacted() -> bool:
+            # A segment of Kafka closes when the next record comes.
+            await sender.send(topic, [NewRecord(b"tick", key=b"clock")])
+            olds = [record for record in await _read_from_start(log, topic) if record.key == b"kept"]
+            return len(olds) == 1
+
+        await eventually(is_compacted, "old versions go")
+        fresh = await _read_from_start(log, topic)
+        await sender.send(topic, [NewRecord(b"after", key=b"kept")])
+        while followed.latest.get(b"kept") != b"after":
+            followed.add(await read(live, 1))
+
+    from_start = _Table(fresh)
+    assert from_start.latest == {b"kept": b"kept 9", b"changed": b"final", b"deleted": None, b"clock": b"tick"}
+    assert followed.latest == {**from_start.latest, b"kept": b"after"}
+    assert _Table([record for record in fresh if record.key == b"kept"]).offsets == [27]
+    assert values(record for record in fresh if record.key == b"deleted")[-1:] == [None]
+    offsets = [record.offset for record in fresh]
+    assert offsets == sorted(set(offsets))
+
+
+async def test_a_reader_in_the_middle_of_a_compacted_topic_goes_on_over_the_gaps(
+    log: Log, make_topic: MakeTopic, compact_soon: CompactSoon
+) -> None:
+    topic = await make_topic(retention_ms=None)
+    group, place = f"g.{topic}", TopicPartition(topic, 0)
+    await compact_soon(topic)
+    await send(log, topic, [NewRecord(b"%d" % version, key=b"key") for version in range(20)])
+    async with log.reader([topic], group=group) as reader:
+        await read(reader, 20)
+        await reader.commit({place: 5})
+
+    async with log.sender() as sender:
+
+        async def is_compacted() -> bool:
+            await sender.send(topic, [NewRecord(b"tick", key=b"clock")])
+            return len([record for record in await _read_from_start(log, topic) if record.key == b"key"]) == 1
+
+        await eventually(is_compacted, "old versions go")
+
+    async with log.reader([topic], group=group) as reader:
+        first = (await read(reader, 1))[0]
+    assert (first.offset, first.value) == (19, b"19")
+
+
+class _Table:
+    """What a reader of a compacted topic knows."""
+
+    def __init__(self, records: list[Record]) -> None:
+        self.latest: dict[bytes | None, bytes | None] = {}
+        self.offsets: list[int] = []
+        self.add(records)
+
+    def add(self, records: list[Record]) -> None:
+        for record in records:
+            self.latest[record.key] = record.value
+            self.offsets.append(record.offset)
+
+
+async def _read_from_start(log: Log, topic: str) -> list[Record]:
+    """What the topic's one partition holds now, read by a newcomer."""
+    records: list[Record] = []
+    async with asyncio.timeout(20), log.reader([topic], group=None) as reader:
+        end = (await reader.end_positions())[TopicPartition(topic, 0)]
+        while not records or records[-1].offset + 1 < end:
+            spans = await reader.poll(0.5)
+            if not spans:
+                return records
+            records += [record for span in spans for record in span.records]
+    return records
