@@ -1,6 +1,7 @@
 """What the folder forgets: records past their retention, and on compacted topics what a newer record replaced."""
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -16,8 +17,11 @@ _TOMBSTONE_MS: Final = DAY_MS
 """How long a tombstone stays, for readers that are behind; Kafka's `delete.retention.ms` default."""
 
 
-def keep_house(folder: Path, now_ms: int) -> None:
-    """Every topic of the folder holds what it must and little else. Any number of processes may do it at once."""
+def keep_house(folder: Path, now_ms: int, is_stopped: Callable[[], bool]) -> None:
+    """Every topic of the folder holds what it must and little else; less was done if `is_stopped` meanwhile.
+
+    Any number of processes may do it at once.
+    """
     for name in topic_names(folder):
         topic = open_topic(folder, name, synchronous="NORMAL")
         with contextlib.closing(topic.database):
@@ -25,7 +29,8 @@ def keep_house(folder: Path, now_ms: int) -> None:
                 if topic.spec.retention_ms is None:
                     _compact(topic, partition, now_ms - _TOMBSTONE_MS)
                 else:
-                    while _expire_some(topic, partition, now_ms - topic.spec.retention_ms):
+                    before_ms = now_ms - topic.spec.retention_ms
+                    while not is_stopped() and _expire_some(topic, partition, before_ms):
                         pass
 
 
@@ -35,8 +40,8 @@ def _expire_some(topic: OpenTopic, partition: int, before_ms: int) -> bool:
     oldest = "SELECT id, max_timestamp_ms FROM batches WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
     bounds = (low, low + (1 << OFFSET_BITS), _ROWS_PER_STEP)
     last_expired = None
-    with topic.database.reading() as execute:
-        for row_id, max_timestamp_ms in execute(oldest, bounds).fetchall():
+    with topic.database.reading() as execute, contextlib.closing(execute(oldest, bounds)) as rows:
+        for row_id, max_timestamp_ms in rows:
             if max_timestamp_ms >= before_ms:
                 break
             last_expired = row_id

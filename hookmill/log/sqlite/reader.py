@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -21,10 +22,12 @@ from hookmill.telemetry import get_logger
 
 log = get_logger(__name__)
 
-_FIRST_LOOK_S: Final = 0.002
-_LAST_LOOK_S: Final = 0.025
-"""Other processes' records are looked for after 2 ms, then ever more seldom, down to 40 times a second, which costs
-an idle reader about 0.5 % of a core. Records of this process are announced."""
+_FIRST_PAUSE_S: Final = 0.002
+_LAST_PAUSE_S: Final = 0.032
+"""Between looks at the counters of other processes' writes, doubling; records of this process are announced."""
+
+_BLIND_S: Final = 0.5
+"""How long to rely on the counters, which miss the write of a process that dies in the act."""
 
 _REVOKE_TIMEOUT_S: Final = 20.0
 """From the contract of `RebalanceListener.revoked`."""
@@ -53,6 +56,8 @@ class SqliteReader:
         self._assignment = Assignment()
         self._news = asyncio.Event()
         self._thread = BlockingThread("log-reader")
+        self._seen_writes: tuple[int, ...] | None = None
+        self._seen_at = 0.0
         self._opened_at: Mapping[TopicPartition, Bounds] = {}
         self._stack = contextlib.AsyncExitStack()
         self._files: TopicFiles
@@ -61,19 +66,18 @@ class SqliteReader:
     async def poll(self, timeout_s: float) -> Sequence[Span]:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
-        pause_s = _FIRST_LOOK_S
+        pause_s = _FIRST_PAUSE_S
         while True:
             if self._membership is not None:
                 await self._membership.ensure_current()
-            self._news.clear()
-            spans = await self._fetch()
+            spans = await self._fetch() if self._is_worth_a_look() else []
             left_s = deadline - loop.time()
             if spans or left_s <= 0:
                 return spans
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(pause_s, left_s)):
                     await self._news.wait()
-            pause_s = min(pause_s * 2, _LAST_LOOK_S)
+            pause_s = min(pause_s * 2, _LAST_PAUSE_S)
 
     async def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         if self._membership is None:
@@ -180,11 +184,28 @@ class SqliteReader:
             return committed
         return self._opened_at[place].end if self._from_end else bounds.first
 
+    def _is_worth_a_look(self) -> bool:
+        """Whether something may be there that was not at the last fetch."""
+        now = time.monotonic()
+        writes = self._files.writes()
+        if writes == self._seen_writes and not self._news.is_set() and now < self._seen_at + _BLIND_S:
+            return False
+        self._seen_writes, self._seen_at = writes, now
+        self._news.clear()
+        return True
+
     async def _fetch(self) -> list[Span]:
         wanted = self._assignment.readable()
         if not wanted:
             return []
-        found = await self._thread.run(self._files.fetch, wanted)
+        try:
+            found = await self._thread.run(self._files.fetch, wanted)
+        except BaseException:
+            self._seen_writes = None
+            raise
+        if found:
+            # Spans are bounded: there may be more behind them.
+            self._seen_writes = None
         return [fetched.span for fetched in found if self._is_accepted(fetched) and fetched.span is not None]
 
     def _is_accepted(self, fetched: Fetched) -> bool:

@@ -36,6 +36,7 @@ class SqliteSender:
         self._housekeeper: asyncio.Task[None] | None = None
         self._keyless_turn = 0
         self._is_open = False
+        self._leaving = asyncio.Event()
 
     async def send(self, topic: str, records: Sequence[NewRecord]) -> None:
         if not self._is_open:
@@ -64,10 +65,9 @@ class SqliteSender:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_open = False
+        self._leaving.set()
         assert self._housekeeper is not None
-        self._housekeeper.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._housekeeper
+        await self._housekeeper
         opened = await asyncio.gather(*self._writers.values(), return_exceptions=True)
         for entry in opened:
             if not isinstance(entry, BaseException):
@@ -92,10 +92,12 @@ class SqliteSender:
             del self._writers[topic]
 
     async def _keep_house(self) -> None:
-        while True:
+        while not self._leaving.is_set():
             try:
-                await asyncio.to_thread(keep_house, self._folder, time.time_ns() // 1_000_000)
+                await asyncio.to_thread(keep_house, self._folder, time.time_ns() // 1_000_000, self._leaving.is_set)
             except LogError as error:
                 # Nothing is lost: what is too old stays longer. A full disk is told by the sends.
                 log.warning("log.housekeeping_failed", folder=str(self._folder), error=str(error))
-            await asyncio.sleep(self._housekeeping_interval_s)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._housekeeping_interval_s):
+                    await self._leaving.wait()

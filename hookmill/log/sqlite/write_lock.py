@@ -2,8 +2,10 @@
 
 SQLite has a lock for transactions, but checkpoints run beside it, and up to version 3.51.2 a checkpoint that meets
 the transaction which restarts the write-ahead log can skip committed pages (https://sqlite.org/wal.html#walresetbug).
-Python brings whatever SQLite the system has, so this lock keeps the two apart. Once 3.51.3 is the oldest SQLite we
-meet, it can go.
+Python brings whatever SQLite the system has, so this lock keeps the two apart.
+
+The lock's file counts the writes: an idle reader looks at eight bytes instead of asking SQLite, which is 400 us of CPU
+less per look with the hop to its thread.
 """
 
 import contextlib
@@ -19,6 +21,7 @@ from hookmill.errors import LogUnavailable
 WAIT_S: Final = 10.0
 """How long to wait for other processes; as long as the Kafka engine waits for a broker."""
 
+_COUNTER_BYTES: Final = 8
 _FIRST_PAUSE_S: Final = 0.0005
 _LAST_PAUSE_S: Final = 0.01
 """Between attempts, doubling: a commit takes a few milliseconds."""
@@ -49,7 +52,20 @@ class WriteLock:
         try:
             yield
         finally:
+            self._count()
             fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def writes(self) -> int:
+        """Changes with every write of any process, after it; one whose writer died at that moment goes uncounted.
+
+        May be called from any thread.
+        """
+        return int.from_bytes(os.pread(self._descriptor, _COUNTER_BYTES, 0))
+
+    def _count(self) -> None:
+        # On a full disk there may be no room even for this; readers look for themselves now and then.
+        with contextlib.suppress(OSError):
+            os.pwrite(self._descriptor, (self.writes() + 1).to_bytes(_COUNTER_BYTES), 0)
 
     def _take(self) -> bool:
         try:
