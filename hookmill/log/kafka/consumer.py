@@ -1,6 +1,9 @@
 """The life of an aiokafka consumer: how it is set up, whether it still lives, and an end that never hangs."""
 
+from collections.abc import Collection
+
 from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as NativePartition
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 
 from hookmill.log.kafka.cluster import CLOSE_S, Cluster, finished_within
@@ -8,7 +11,8 @@ from hookmill.log.kafka.topics import BATCH_HEADROOM_BYTES
 from hookmill.topics import DAY_MS, MAX_RECORD_BYTES
 
 _SESSION_TIMEOUT_MS = 12_000
-_HEARTBEAT_MS = 3_000
+_HEARTBEAT_MS = 1_000
+"""A member hears of a new balance with its next heartbeat, so every hand-over takes up to so long."""
 _REBALANCE_TIMEOUT_MS = 30_000
 """The 20 s that `RebalanceListener.revoked` may take, and time to come back."""
 _REQUEST_TIMEOUT_MS = 40_000
@@ -56,6 +60,14 @@ def has_lost_membership(consumer: AIOKafkaConsumer) -> bool:
     aiokafka 0.14 calls `on_partitions_revoked` for those too and shows the difference nowhere else.
     """
     return bool(consumer._coordinator.generation <= 0)
+
+
+async def committed_positions(
+    consumer: AIOKafkaConsumer, partitions: Collection[NativePartition]
+) -> dict[NativePartition, int]:
+    """The group's committed position of those partitions that have one; in one request, where aiokafka offers many."""
+    answer = await consumer._coordinator.fetch_committed_offsets(list(partitions))
+    return {partition: position.offset for partition, position in answer.items()}
 
 
 async def close_consumer(consumer: AIOKafkaConsumer) -> None:

@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as NativePartition
 from aiokafka.errors import IllegalStateError
 
+from hookmill.log.kafka.consumer import committed_positions
 from hookmill.records import Span, TopicPartition
 from hookmill.telemetry import get_logger
 
@@ -29,7 +30,11 @@ class Positions:
         """The ends at opening, where `from_end` makes them the start of partitions without committed position."""
         self._next: dict[TopicPartition, int] = {}
         """Of a reader without group, what comes after its last span; survives its consumer."""
-        self._committed: dict[TopicPartition, int] = {}
+        self._bases: dict[TopicPartition, int] = {}
+        """Of this ownership, the committed position or else the start; while a partition is ours only we commit it."""
+        self._not_begun: set[TopicPartition] = set()
+        """Partitions without committed position to whose start the consumer was not yet sent."""
+        self._ownerships = 0
 
     async def open_group(self, consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]) -> None:
         """The start of every partition is fixed, if that is the end."""
@@ -43,12 +48,17 @@ class Positions:
             self._next = await ask(consumer, partitions)
         self.seek(consumer, self._next)
 
-    async def begin(self, consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
-        """The consumer is at the start of `partition`, of which the group has no committed position."""
-        start = self._starts.get(partition)
-        if start is None:
-            start = (await self._beginnings(consumer, [partition]))[partition]
-        self.seek(consumer, {partition: start})
+    async def begin(
+        self, consumer: AIOKafkaConsumer, partition: TopicPartition, owned: Collection[TopicPartition]
+    ) -> None:
+        """The consumer is at the start of `partition`, of which the group has no committed position.
+
+        And of all others of which it has none: asked one by one, each answer waits behind an idle fetch of 500 ms.
+        """
+        await self._learn_bases(consumer, {partition, *owned})
+        waiting = (self._not_begun | {partition}) & self._bases.keys()
+        self._not_begun -= waiting
+        self.seek(consumer, {place: self._bases[place] for place in waiting})
 
     async def jump(self, consumer: AIOKafkaConsumer, partition: TopicPartition, position: int) -> None:
         """The consumer is at the first record that is left of `partition`, which has nothing at `position`."""
@@ -75,11 +85,13 @@ class Positions:
 
     def committed(self, positions: Mapping[TopicPartition, int]) -> None:
         """The group has `positions`."""
-        self._committed.update(positions)
+        self._bases.update(positions)
 
     def forget(self) -> None:
         """Somebody else may commit from now on."""
-        self._committed.clear()
+        self._bases.clear()
+        self._not_begun.clear()
+        self._ownerships += 1
 
     async def ends(
         self, consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]
@@ -91,22 +103,28 @@ class Positions:
         self, consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]
     ) -> dict[TopicPartition, int]:
         """Offsets between the committed position, or else the start, and the end of each partition."""
-        ends = await self.ends(consumer, partitions)
-        if self._is_group:
-            await self._learn_committed(consumer, partitions)
-            done = self._starts | self._committed
-            unread = [partition for partition in partitions if partition not in done]
-            done |= await self._beginnings(consumer, unread)
-        else:
-            done = self._next
-        return {partition: max(0, end - done[partition]) for partition, end in ends.items()}
+        if not self._is_group:
+            ends = await self.ends(consumer, partitions)
+            return {partition: max(0, end - self._next[partition]) for partition, end in ends.items()}
+        ends, _ = await asyncio.gather(self.ends(consumer, partitions), self._learn_bases(consumer, partitions))
+        return {
+            partition: max(0, end - self._bases[partition])
+            for partition, end in ends.items()
+            if partition in self._bases
+        }
 
-    async def _learn_committed(self, consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]) -> None:
-        """Asked once per ownership: while a partition is ours only we commit it."""
-        unknown = [partition for partition in partitions if partition not in self._committed]
-        answers = await asyncio.gather(*(consumer.committed(partition) for partition in native(unknown)))
-        known = {partition: answer for partition, answer in zip(unknown, answers, strict=True) if answer is not None}
-        self._committed = known | self._committed
+    async def _learn_bases(self, consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]) -> None:
+        unknown = set(partitions) - self._bases.keys()
+        if not unknown:
+            return
+        ownership = self._ownerships
+        committed = _ours(await committed_positions(consumer, native(unknown)))
+        lacking = unknown - committed.keys()
+        starts = {partition: self._starts[partition] for partition in lacking & self._starts.keys()}
+        starts |= await self._beginnings(consumer, lacking - starts.keys())
+        if ownership == self._ownerships:  # else the answers are about partitions that went away meanwhile
+            self._bases = committed | starts | self._bases
+            self._not_begun |= lacking
 
     async def _beginnings(
         self, consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]

@@ -78,7 +78,7 @@ class KafkaReader:
                 return spans
             if time.monotonic() >= ends_at:
                 await self._listen_for_life()
-                return ()
+                return []
 
     async def commit(self, positions: Mapping[TopicPartition, int]) -> None:
         """See `RecordReader.commit`."""
@@ -167,7 +167,7 @@ class KafkaReader:
             except TimeoutError:
                 return
             except NoOffsetForPartitionError as error:
-                await self._positions.begin(consumer, TopicPartition(*error.args[0]))
+                await self._positions.begin(consumer, TopicPartition(*error.args[0]), self._ownership.owned)
             except OffsetOutOfRangeError as error:
                 for partition, position in error.args[0].items():
                     await self._positions.jump(consumer, TopicPartition(*partition), position)

@@ -12,15 +12,14 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from hookmill.errors import LogError, LogUnavailable, RecordTooLarge
 from hookmill.log.kafka.batches import Destination, pack
-from hookmill.log.kafka.cluster import CLOSE_S, Cluster, explain
+from hookmill.log.kafka.cluster import CLOSE_S, Cluster, explain, finished_within
 from hookmill.log.kafka.topics import BATCH_HEADROOM_BYTES, max_batch_bytes
 from hookmill.records import NewRecord
-from hookmill.telemetry import get_logger
 from hookmill.topics import MAX_RECORD_BYTES
 
-log = get_logger(__name__)
-
 _LARGEST_BATCH_BYTES = MAX_RECORD_BYTES + BATCH_HEADROOM_BYTES
+_FAREWELL_S = 0.5
+"""At the end for what is still under way, of which every caller has been told that its outcome is unknown."""
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
@@ -56,7 +55,8 @@ class KafkaSender:
             await asyncio.wait(self._tasks, timeout=self._cluster.config.send_timeout_s)
         await self._stop_opening()
         if self._producer is not None:
-            self._retire(self._producer)
+            await _close(self._producer, flush_s=_FAREWELL_S)
+            self._producer = None
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=3 * CLOSE_S)
 
@@ -158,7 +158,7 @@ class KafkaSender:
         """The next send gets a new producer; this one is closed in the background."""
         if self._producer is producer:
             self._producer = None
-            self._start(_close(producer))
+            self._start(_close(producer, flush_s=CLOSE_S))
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -176,16 +176,11 @@ def _is_error(outcome: object) -> bool:
     return isinstance(outcome, BaseException)
 
 
-async def _close(producer: AIOKafkaProducer) -> None:
-    """No connection and no task of the producer is left, whatever the brokers do."""
+async def _close(producer: AIOKafkaProducer, *, flush_s: float) -> None:
+    """No connection and no task of the producer is left, whatever the brokers do; batches had `flush_s` to arrive."""
     stopping = asyncio.create_task(producer.stop())
-    await asyncio.wait({stopping}, timeout=CLOSE_S)
+    await asyncio.wait({stopping}, timeout=flush_s)
     if not stopping.done():
         # stop() waits until every batch is delivered; without brokers that is never (aiokafka 0.14, issue 659).
         producer._message_accumulator.fail_all(KafkaTimeoutError())
-        await asyncio.wait({stopping}, timeout=CLOSE_S)
-    if not stopping.done():
-        stopping.cancel()
-        await asyncio.wait({stopping}, timeout=CLOSE_S)
-    if not stopping.cancelled() and stopping.done() and (error := stopping.exception()) is not None:
-        log.warning("kafka.close_failed", error=repr(error))
+    await finished_within(CLOSE_S, stopping)
