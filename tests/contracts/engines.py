@@ -5,7 +5,6 @@ from pathlib import Path
 
 from hookmill.config import KafkaConfig
 from hookmill.log.contract import Log
-from hookmill.log.kafka import KafkaLog
 from hookmill.log.sqlite import SqliteLog
 from hookmill.log.sqlite.membership import LeaseTimes
 
@@ -33,5 +32,8 @@ class Engine:
                     Path(place), lease_times=_LEASE_TIMES, housekeeping_interval_s=_HOUSEKEEPING_INTERVAL_S
                 )
             case "kafka":
+                # aiokafka is slow to import, and the processes that tests kill by the dozen do not need it.
+                from hookmill.log.kafka import KafkaLog
+
                 return KafkaLog(KafkaConfig(bootstrap_servers=place))
         raise ValueError(self.address)
