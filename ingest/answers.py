@@ -23,11 +23,13 @@ class Accepted(web.StreamResponse):
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         """The answer is on its way. Errors: `ConnectionError` when the sender is gone."""
-        writer = request.writer
-        await writer.write(self._answer)
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError
+        transport.write(self._answer)
         if request.protocol.writing_paused:
-            await writer.drain()
-        return writer
+            await request.writer.drain()
+        return request.writer
 
     async def write_eof(self, data: bytes = b"") -> None:
         """Nothing is left to write."""

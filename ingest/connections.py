@@ -51,6 +51,15 @@ class _Connection(web.RequestHandler):
 
     __slots__ = ()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Reading goes on if it was paused.
+
+        aiohttp 3.14 parses an empty packet for every body that is read, 1.2 us of each request, although only a paused
+        parser can have something left.
+        """
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def handle_error(
         self,
         request: web.BaseRequest,

@@ -44,9 +44,11 @@ async def test_connection_is_kept_after_each_answer_that_read_the_body() -> None
     assert statuses == [404, 405, 401, 401, 415, 503, 202, 202]
 
 
-async def test_requests_in_one_packet_are_answered_in_order() -> None:
+@pytest.mark.parametrize("padding_bytes", [0, 50_000])
+async def test_requests_in_one_packet_are_answered_in_order(padding_bytes: int) -> None:
+    """More of them than aiohttp queues, and together more than it buffers: reading pauses and goes on."""
     sender = MemorySender()
-    bodies = [b"%d" % number for number in range(100)]
+    bodies = [b"%d" % number + b"x" * padding_bytes for number in range(100)]
 
     async with receiving(sender) as receiver, connected(receiver) as client:
         await client.send(b"".join(post(ADDRESS, body) for body in bodies) + post("/?b=nobody-knows"))
