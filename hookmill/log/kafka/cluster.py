@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import math
+import os
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -39,9 +40,10 @@ class Cluster:
     def options(self) -> dict[str, Any]:
         """What every aiokafka client is made with.
 
-        Errors: `ConfigError` when the file of the authorities cannot be read.
+        Errors: `ConfigError` for servers that are no addresses, and when the file of the authorities cannot be read.
         """
         if self._options is None:
+            self._servers()
             password = self.config.sasl_password
             self._options = {
                 "bootstrap_servers": self.config.bootstrap_servers,
@@ -88,21 +90,38 @@ class Cluster:
 
         aiokafka gives up at the first refusal, and says so in its own log; a quiet knock first spares both.
         """
-        servers = collect_hosts(self.config.bootstrap_servers)
-        warns_at = time.monotonic() + _PATIENCE_S
+        servers = self._servers()
+        began = time.monotonic()
+        ends_at = began + self.config.connect_timeout_s - _KNOCK_PAUSE_S
+        warns_at = began + _PATIENCE_S
         while True:
             for host, port, _ in servers:
                 try:
                     _, writer = await asyncio.open_connection(host, port)
                 except OSError as error:
-                    reason = str(error)
+                    # asyncio puts a text of its own where uvloop has the system's
+                    has_number = error.errno is not None and error.errno > 0
+                    reason = os.strerror(error.errno or 0) if has_number else error.strerror or str(error)
                 else:
                     writer.close()
                     return
+            if time.monotonic() >= ends_at:
+                raise LogUnavailable(f"{self} cannot be reached: {reason}. {self._advice()}")
             if time.monotonic() >= warns_at:
                 log.warning("kafka.waiting", servers=self.config.bootstrap_servers, error=reason)
                 warns_at = math.inf
             await asyncio.sleep(_KNOCK_PAUSE_S)
+
+    def _servers(self) -> list[tuple[str, int, Any]]:
+        try:
+            servers: list[tuple[str, int, Any]] = collect_hosts(self.config.bootstrap_servers)
+        except ValueError:
+            servers = []
+        if not servers or not all(host and 0 < port < 65_536 for host, port, _ in servers):
+            raise ConfigError(
+                f'{_SETTING} is "{self.config.bootstrap_servers}": expected host:port, several with commas.'
+            )
+        return servers
 
     def _advice(self) -> str:
         return f"Check that the brokers run and that {_SETTING} (--bootstrap-servers) names them."

@@ -46,6 +46,7 @@ async def test_brokers_that_are_away_are_named_within_the_deadline(what: str, cl
         await _use(log, what)
 
     assert closed_port in str(refusal.value)
+    assert "Connection refused" in str(refusal.value)
     assert "HOOKMILL_KAFKA__BOOTSTRAP_SERVERS" in str(refusal.value)
     assert time.monotonic() - began < 3
 
@@ -59,6 +60,12 @@ async def test_brokers_that_do_not_answer_are_given_up_at_the_deadline(what: str
         await _use(log, what)
 
     assert time.monotonic() - began < 3
+
+
+@pytest.mark.parametrize("servers", ["kafka:nine", "127.0.0.1:99999", ":", ",,"])
+async def test_servers_that_are_no_addresses_are_a_matter_of_configuration(servers: str) -> None:
+    with pytest.raises(ConfigError, match=r"BOOTSTRAP_SERVERS .*expected host:port"):
+        await KafkaLog(KafkaConfig(bootstrap_servers=servers)).ensure_topics([SPEC])
 
 
 async def test_an_unreadable_file_of_authorities_is_a_matter_of_configuration(tmp_path: Path, closed_port: str) -> None:
