@@ -28,12 +28,15 @@ class SqliteLog:
 
     @property
     def description(self) -> str:
+        """See `Log.description`."""
         return f"embedded log in {self._folder}"
 
     async def ensure_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
+        """See `Log.ensure_topics`."""
         return await asyncio.to_thread(self._ensure_topics, specs)
 
     def sender(self) -> SqliteSender:
+        """See `Log.sender`."""
         return SqliteSender(self._folder, self._arrivals, self._housekeeping_interval_s)
 
     def reader(
@@ -44,6 +47,7 @@ class SqliteLog:
         listener: RebalanceListener | None = None,
         from_end: bool = False,
     ) -> SqliteReader:
+        """See `Log.reader`."""
         return SqliteReader(self._folder, topics, group, listener, from_end, self._arrivals, self._lease_times)
 
     def _ensure_topics(self, specs: Sequence[TopicSpec]) -> list[str]:

@@ -64,6 +64,7 @@ class SqliteReader:
         self._membership: Membership | None = None
 
     async def poll(self, timeout_s: float) -> Sequence[Span]:
+        """See `RecordReader.poll`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         pause_s = _FIRST_PAUSE_S
@@ -80,6 +81,7 @@ class SqliteReader:
             pause_s = min(pause_s * 2, _LAST_PAUSE_S)
 
     async def commit(self, positions: Mapping[TopicPartition, int]) -> None:
+        """See `RecordReader.commit`."""
         if self._membership is None:
             raise RuntimeError("A reader without group has nothing to commit to.")
         refused = await self._membership.commit(positions)
@@ -88,30 +90,37 @@ class SqliteReader:
             raise CommitRefused(refused)
 
     def pause(self, partitions: Collection[TopicPartition]) -> None:
+        """See `RecordReader.pause`."""
         self._assignment.pause(partitions)
 
     def resume(self, partitions: Collection[TopicPartition]) -> None:
+        """See `RecordReader.resume`."""
         self._assignment.resume(partitions)
         self._news.set()
 
     async def seek_to_time(self, timestamp_ms: int) -> None:
+        """See `RecordReader.seek_to_time`."""
         for place in self._assignment.owned:
             offset = await self._thread.run(self._files.offset_at_time, place, timestamp_ms)
             self._assignment.seek({place: offset})
         self._news.set()
 
     async def seek(self, positions: Mapping[TopicPartition, int]) -> None:
+        """See `RecordReader.seek`."""
         self._assignment.seek(positions)
         self._news.set()
 
     def assignment(self) -> frozenset[TopicPartition]:
+        """See `RecordReader.assignment`."""
         return self._assignment.owned
 
     async def end_positions(self) -> Mapping[TopicPartition, int]:
+        """See `RecordReader.end_positions`."""
         bounds = await self._thread.run(self._files.bounds)
         return {place: bounds[place].end for place in self._assignment.owned}
 
     async def lag(self) -> Mapping[TopicPartition, int]:
+        """See `RecordReader.lag`."""
         bounds = await self._thread.run(self._files.bounds)
         committed = self._assignment.committed(is_alone=self._group is None)
         # What retention removed cannot be caught up with any more.

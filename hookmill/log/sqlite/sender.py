@@ -39,6 +39,7 @@ class SqliteSender:
         self._leaving = asyncio.Event()
 
     async def send(self, topic: str, records: Sequence[NewRecord]) -> None:
+        """See `RecordSender.send`."""
         if not self._is_open:
             raise LogUnavailable("The sender is closed.")
         if not records:
