@@ -45,13 +45,13 @@ def measure(arguments: Sequence[str]) -> float:
             send(url, REQUESTS)
             after = process.cpu_times()
         finally:
-            server.terminate()
+            server.kill()
     return REQUESTS / (after.user + after.system - before.user - before.system)
 
 
 def send(url: str, requests: int) -> None:
     """Posts the requests; all must be taken."""
     command = [sys.executable, "-m", "bench.load", url, str(CONNECTIONS), str(requests), str(BODY_BYTES)]
-    answer = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=300).stdout)
+    answer = json.loads(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60).stdout)
     if answer["refused"]:
         raise SystemExit(f"{answer['refused']} of {requests} requests to {url} were refused")

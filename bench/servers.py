@@ -13,10 +13,11 @@ import uvloop
 from aiohttp import web
 
 from console.stages import receiver_services
-from hookmill.config import load_config
+from hookmill.config import LoggingConfig, load_config
 from hookmill.lifecycle import Readiness, serve
 from hookmill.log import open_log
 from hookmill.registry import Source, publish, token_hash
+from hookmill.telemetry import configure_logging
 from hookmill.topics import Topic
 
 TOKEN = "bench-token"
@@ -56,6 +57,7 @@ async def serve_receiver(bootstrap_servers: str | None, folder: Path) -> None:
 
 
 def main() -> None:
+    configure_logging(LoggingConfig(level="warning"))
     side, *addresses = sys.argv[1:]
     with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         work = serve_empty() if side == "empty" else serve_receiver(next(iter(addresses), None), Path(folder))

@@ -18,12 +18,13 @@ import uvloop
 from bench import report
 from bench.load import body_of
 from hookmill.codec import FunctionError, HttpRequest, encode
-from hookmill.config import Config, ProcessorsConfig, load_config
+from hookmill.config import Config, LoggingConfig, ProcessorsConfig, load_config
 from hookmill.headers import FORMAT, FORMAT_VERSION, HTTP, RECEIVED_AT, REQUEST_ID, SOURCE
 from hookmill.ids import new_request_id
 from hookmill.log import open_log
 from hookmill.records import NewRecord
 from hookmill.registry import Function, Source, publish
+from hookmill.telemetry import configure_logging
 from hookmill.topics import Topic
 from processors.runtimes.contract import Code, Invocation, Outcome, Status
 from processors.service import FunctionStage
@@ -112,6 +113,7 @@ def webhook(body: bytes, http: bytes, now_us: int) -> NewRecord:
 
 
 def main() -> None:
+    configure_logging(LoggingConfig(level="warning"))
     folder, *addresses = sys.argv[1:]
     config = load_config(
         {

