@@ -13,7 +13,7 @@ CONNECTIONS = 64
 BODY_BYTES = 1_200
 WARM_UP = 5_000
 REQUESTS = 40_000
-RUNS = 3
+RUNS = 5
 
 
 def run(bootstrap_servers: str) -> None:

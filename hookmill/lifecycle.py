@@ -135,8 +135,8 @@ class Resource:
 def _on_signal(asked: asyncio.Event, number: signal.Signals) -> None:
     if asked.is_set():
         os._exit(128 + number)
+    asked.set()  # before the line, which fails when nobody reads the log any more
     log.info("process.stopping", signal=number.name)
-    asked.set()
 
 
 async def _until_asked_or_ended(
