@@ -10,9 +10,9 @@ from console.broker import LocalKafka
 from hookmill.config import LoggingConfig
 from hookmill.telemetry import configure_logging
 
-PARTS: dict[str, Callable[[str], None]] = {
+PARTS: dict[str, Callable[[LocalKafka], None]] = {
     "receiver": receiver.run,
-    "runners": lambda _: runners.run(),
+    "runners": runners.run,
     "spans": spans.run,
     "end-to-end": end_to_end.run,
 }
@@ -24,9 +24,10 @@ def main() -> None:
         raise SystemExit(f"There is no benchmark {unknown[0]!r}; there are: {', '.join(PARTS)}.")
     configure_logging(LoggingConfig(level="warning"))
     report.header()
-    with tempfile.TemporaryDirectory() as folder, LocalKafka(Path(folder)) as broker:
+    with tempfile.TemporaryDirectory() as folder:
+        broker = LocalKafka(Path(folder))
         for name in sys.argv[1:] or PARTS:
-            PARTS[name](broker.bootstrap_servers)
+            PARTS[name](broker)
 
 
 if __name__ == "__main__":

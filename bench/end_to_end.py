@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 
 from bench import report
+from console.broker import LocalKafka
 from console.tokens import TokenFile
 from tests.processes import Process, free_port, run_hookmill, started, wait_until
 
@@ -34,21 +35,23 @@ async function onRequest(request) {
 """
 
 
-def run(bootstrap_servers: str) -> None:
+def run(broker: LocalKafka) -> None:
     """Prints webhooks per CPU second of ingest, process, runners and sink together, and per second of the clock."""
-    for name, addresses in (("embedded log", {}), ("Kafka", {"HOOKMILL_KAFKA__BOOTSTRAP_SERVERS": bootstrap_servers})):
-        per_cpu_s, per_s = [], []
-        for number in range(RUNS):
-            with tempfile.TemporaryDirectory() as folder:
-                environment = {
-                    "HOOKMILL_DATA_DIR": folder,
-                    "HOOKMILL_TOPICS__PREFIX": f"e2e-{time.time_ns()}-{number}.",
-                }
-                cpu_s, seconds = measure(Path(folder), {**environment, **addresses})
-            per_cpu_s.append(WEBHOOKS / cpu_s)
-            per_s.append(WEBHOOKS / seconds)
-        report.line(f"end to end, {name}", "webhooks/s", per_cpu_s)
-        report.line(f"end to end, {name}, by the clock", "webhooks/s", per_s, note="  (load generator included)")
+    compare("embedded log", {})
+    with broker:
+        compare("Kafka", {"HOOKMILL_KAFKA__BOOTSTRAP_SERVERS": broker.bootstrap_servers})
+
+
+def compare(name: str, addresses: dict[str, str]) -> None:
+    per_cpu_s, per_s = [], []
+    for _ in range(RUNS):
+        with tempfile.TemporaryDirectory() as folder:
+            environment = {"HOOKMILL_DATA_DIR": folder, "HOOKMILL_TOPICS__PREFIX": f"e2e-{time.time_ns()}."}
+            cpu_s, seconds = measure(Path(folder), {**environment, **addresses})
+        per_cpu_s.append(WEBHOOKS / cpu_s)
+        per_s.append(WEBHOOKS / seconds)
+    report.line(f"end to end, {name}", "webhooks/s", per_cpu_s)
+    report.line(f"end to end, {name}, by the clock", "webhooks/s", per_s, note="  (load generator included)")
 
 
 def measure(folder: Path, environment: dict[str, str]) -> tuple[float, float]:

@@ -8,6 +8,7 @@ import psutil
 
 from bench import report
 from bench.load import body_of
+from console.broker import LocalKafka
 from processors.runtimes.contract import Code, Invocation, Status
 from processors.runtimes.pool import ProcessPool
 
@@ -20,8 +21,8 @@ AT_ONCE = 2
 RUNS = 3
 
 
-def run() -> None:
-    """Prints a line per language and batch size."""
+def run(broker: LocalKafka) -> None:
+    """Prints a line per language and batch size. No log takes part."""
     for language in LANGUAGES:
         for batch in BATCHES:
             runs = asyncio.run(measure(language, batch))

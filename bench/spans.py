@@ -17,6 +17,7 @@ import uvloop
 
 from bench import report
 from bench.load import body_of
+from console.broker import LocalKafka
 from hookmill.codec import FunctionError, HttpRequest, encode
 from hookmill.config import Config, LoggingConfig, ProcessorsConfig, load_config
 from hookmill.headers import FORMAT, FORMAT_VERSION, HTTP, RECEIVED_AT, REQUEST_ID, SOURCE
@@ -52,16 +53,21 @@ class NoPool:
         return None
 
 
-def run(bootstrap_servers: str) -> None:
+def run(broker: LocalKafka) -> None:
     """Prints records per CPU second of the process, on each log."""
-    for name, addresses in (("embedded log", []), ("Kafka", [bootstrap_servers])):
-        rates = []
-        for _ in range(RUNS):
-            with tempfile.TemporaryDirectory() as folder:
-                command = [sys.executable, "-m", "bench.spans", folder, *addresses]
-                output = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=DEADLINE_S).stdout
-                rates.append(RECORDS / json.loads(output.splitlines()[-1]))
-        report.line(f"span channel, {name}", "records/s", rates)
+    compare("embedded log", [])
+    with broker:
+        compare("Kafka", [broker.bootstrap_servers])
+
+
+def compare(name: str, addresses: Sequence[str]) -> None:
+    rates = []
+    for _ in range(RUNS):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, "-m", "bench.spans", folder, *addresses]
+            output = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=DEADLINE_S).stdout
+            rates.append(RECORDS / json.loads(output.splitlines()[-1]))
+    report.line(f"span channel, {name}", "records/s", rates)
 
 
 async def measure(config: Config) -> float:

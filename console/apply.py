@@ -13,7 +13,8 @@ from hookmill.errors import ConfigError
 from hookmill.log import Log
 from hookmill.registry import Entity, Registry, RegistryView, entity_key, publish, token_hash
 from hookmill.topics import Topic, TopicNames
-from processors.runtimes.contract import Code, RunnerPool
+from processors.code import code_of
+from processors.runtimes.contract import RunnerPool
 from processors.runtimes.pool import ProcessPool
 
 
@@ -55,17 +56,7 @@ async def check_functions(sources: Sequence[ProjectSource], config: ProcessorsCo
 
 
 async def _check(source: ProjectSource, pool: RunnerPool) -> str | None:
-    function = source.function
-    code = Code(
-        source=source.slug,
-        version=function.version,
-        language=function.language,
-        file_name=function.file_name,
-        text=function.code,
-        settings=source.settings,
-        timeout_ms=source.timeout_ms,
-    )
-    error = await pool.check(code)
+    error = await pool.check(code_of(source.entity(()), source.function))
     return None if error is None else describe(source, error)
 
 

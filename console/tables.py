@@ -12,6 +12,9 @@ from console.reports import printable
 
 _MAX_ROWS = 3
 _MAX_CELL = 40
+_USER_TABLES = (
+    "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_hookmill\\_%' ESCAPE '\\' ORDER BY name"
+)
 
 
 @dataclass(frozen=True)
@@ -29,9 +32,7 @@ def read_tables(database: Path) -> Sequence[TableView]:
     if not database.exists():
         return []
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=5.0)) as connection:
-        names = connection.execute(
-            "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE '\\_hookmill\\_%' ESCAPE '\\' ORDER BY name"
-        ).fetchall()
+        names = connection.execute(_USER_TABLES).fetchall()
         return [_read_table(connection, name) for (name,) in names]
 
 

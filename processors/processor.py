@@ -10,10 +10,11 @@ from hookmill.log.contract import RecordSender
 from hookmill.records import NewRecord, Span
 from hookmill.registry import Function, Registry, Source
 from hookmill.topics import Topic, TopicNames
+from processors.code import code_of
 from processors.failure import Failure, Reason
 from processors.hold import Hold
 from processors.results import Results
-from processors.runtimes.contract import Code, Invocation, RunnerPool, Status
+from processors.runtimes.contract import Invocation, RunnerPool, Status
 from processors.webhook import Webhook, read_invocation, read_webhook
 
 MAX_SOURCES_AT_ONCE: Final = 32
@@ -94,7 +95,7 @@ class RecordProcessor:
                 runnable.append((webhook, invocation))
         if isinstance(deployed, Failure) or not runnable:
             return ()
-        outcomes = await self._pool.run(_code(deployed), [invocation for _, invocation in runnable])
+        outcomes = await self._pool.run(code_of(*deployed), [invocation for _, invocation in runnable])
         waiting = []
         for (webhook, _), outcome in zip(runnable, outcomes, strict=True):
             if outcome.status is Status.INFRA:
@@ -143,16 +144,3 @@ class RecordProcessor:
                     raise
                 await self.hold.wait(attempt, str(error))
                 attempt += 1
-
-
-def _code(deployed: _Deployed) -> Code:
-    source, function = deployed
-    return Code(
-        source=source.id,
-        version=function.version,
-        language=function.language,
-        file_name=function.file_name,
-        text=function.code,
-        settings=source.settings,
-        timeout_ms=source.timeout_ms,
-    )
