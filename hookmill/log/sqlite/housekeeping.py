@@ -72,12 +72,16 @@ def _compact(topic: OpenTopic, partition: int, tombstones_before_ms: int) -> Non
         query = "SELECT id, body FROM batches WHERE id >= ? AND id < ? ORDER BY id DESC"
         rows = execute(query, (low, low + (1 << OFFSET_BITS))).fetchall()
         seen: set[bytes | None] = set()
+        has_tombstones = False
         for row_id, body in rows:
             batch = decode_batch(body)
             kept = _without_replaced(batch, seen, tombstones_before_ms)
+            has_tombstones = has_tombstones or any(record.value is None for record in kept.records)
             if len(kept.records) < len(batch.records):
                 _replace(execute, row_id, kept)
-        execute("UPDATE partitions SET compacted_to = next_offset WHERE partition = ?", (partition,))
+        # Tombstones go later, without a new record: then there is work left.
+        done = "UPDATE partitions SET compacted_to = CASE WHEN ? THEN 0 ELSE next_offset END WHERE partition = ?"
+        execute(done, (has_tombstones, partition))
 
 
 def _without_replaced(batch: StoredBatch, seen: set[bytes | None], tombstones_before_ms: int) -> StoredBatch:

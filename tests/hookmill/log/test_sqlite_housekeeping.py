@@ -137,6 +137,15 @@ async def test_a_reader_is_done_where_compaction_took_the_last_records(log: Sqli
     assert record.offset == 2
 
 
+async def test_a_tombstone_goes_in_time_although_nothing_new_was_sent(log: SqliteLog, tmp_path: Path) -> None:
+    await log.ensure_topics([TopicSpec("t", 1, None)])
+    await send(log, "t", [NewRecord(None, key=b"gone", timestamp_ms=NOW_MS), NewRecord(b"1", key=b"k")])
+    _keep(tmp_path, NOW_MS)
+    _keep(tmp_path, NOW_MS + DAY_MS + 1)
+
+    assert [(record.offset, record.value) for record in await _all(log)] == [(1, b"1")]
+
+
 def _keep(folder: Path, now_ms: int) -> None:
     keep_house(folder, now_ms, lambda: False)
 
