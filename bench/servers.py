@@ -1,4 +1,4 @@
-"""The servers that `bench.receiver` compares, each a process of its own: `python -m bench.servers empty|sqlite|kafka`.
+"""The servers that `bench.receiver` compares: `python -m bench.servers empty|sqlite|kafka FOLDER [BROKERS]`.
 
 Prints its URL once it is ready; ends on SIGTERM.
 """
@@ -6,7 +6,6 @@ Prints its URL once it is ready; ends on SIGTERM.
 import asyncio
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
 import uvloop
@@ -58,8 +57,8 @@ async def serve_receiver(bootstrap_servers: str | None, folder: Path) -> None:
 
 def main() -> None:
     configure_logging(LoggingConfig(level="warning"))
-    side, *addresses = sys.argv[1:]
-    with tempfile.TemporaryDirectory() as folder, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    side, folder, *addresses = sys.argv[1:]
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         work = serve_empty() if side == "empty" else serve_receiver(next(iter(addresses), None), Path(folder))
         runner.run(work)
 
