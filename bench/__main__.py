@@ -22,7 +22,7 @@ def main() -> None:
     unknown = [name for name in sys.argv[1:] if name not in PARTS]
     if unknown:
         raise SystemExit(f"There is no benchmark {unknown[0]!r}; there are: {', '.join(PARTS)}.")
-    configure_logging(LoggingConfig(level="warning"))
+    configure_logging(LoggingConfig(level="error"))
     report.header()
     with tempfile.TemporaryDirectory() as folder:
         broker = LocalKafka(Path(folder))

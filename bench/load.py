@@ -63,7 +63,7 @@ class Load:
         ).encode() + body
         self.left = requests
         self.refused = 0
-        self._address = (parts.hostname, parts.port)
+        self._address = (str(parts.hostname), int(parts.port or 80))
         self._connections = connections
         self._open = connections
         self._done = asyncio.Event()
@@ -86,8 +86,11 @@ class Load:
 
 def body_of(size: int) -> bytes:
     """A webhook of about `size` bytes."""
-    document = {"event": "updated.deal", "current": {"id": 4211, "status": "won", "value": 18400, "currency": "EUR"}}
-    document["pad"] = ["x" * 40 for _ in range(max(0, (size - 110) // 44))]  # type: ignore[assignment]
+    document: dict[str, object] = {
+        "event": "updated.deal",
+        "current": {"id": 4211, "status": "won", "value": 18400, "currency": "EUR"},
+    }
+    document["pad"] = ["x" * 40 for _ in range(max(0, (size - 110) // 44))]
     return json.dumps(document).encode()
 
 

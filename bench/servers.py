@@ -56,7 +56,7 @@ async def serve_receiver(bootstrap_servers: str | None, folder: Path) -> None:
 
 
 def main() -> None:
-    configure_logging(LoggingConfig(level="warning"))
+    configure_logging(LoggingConfig(level="error"))
     side, folder, *addresses = sys.argv[1:]
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         work = serve_empty() if side == "empty" else serve_receiver(next(iter(addresses), None), Path(folder))

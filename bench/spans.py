@@ -119,7 +119,7 @@ def webhook(body: bytes, http: bytes, now_us: int) -> NewRecord:
 
 
 def main() -> None:
-    configure_logging(LoggingConfig(level="warning"))
+    configure_logging(LoggingConfig(level="error"))
     folder, *addresses = sys.argv[1:]
     config = load_config(
         {
