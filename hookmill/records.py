@@ -8,6 +8,14 @@ Headers = tuple[tuple[str, bytes], ...]
 """Header pairs in the order they were sent; names are lower-case ASCII and occur once (DESIGN, "Topics")."""
 
 
+def size_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    """Bytes of key, value and headers: the measure of every cap on records."""
+    size = len(key or b"") + len(value or b"")
+    for name, content in headers:
+        size += len(name) + len(content)
+    return size
+
+
 class TopicPartition(NamedTuple):
     """One partition of a topic, by the topic's full name (prefix included)."""
 
@@ -46,11 +54,8 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of key, value and headers; the measure of every byte cap."""
-        size = len(self.key or b"") + len(self.value or b"")
-        for name, value in self.headers:
-            size += len(name) + len(value)
-        return size
+        """As `size_bytes`."""
+        return size_bytes(self.key, self.value, self.headers)
 
 
 class Span(msgspec.Struct, frozen=True, gc=False):

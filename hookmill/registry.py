@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Final, Self
 
@@ -174,13 +174,8 @@ class RegistryView:
         self._log = event_log
         self._topic = topic
         self._load_timeout_s = load_timeout_s
-        self._on_change: list[Callable[[Registry], None]] = []
         self._stack = contextlib.AsyncExitStack()
         self._follower: asyncio.Task[None] | None = None
-
-    def on_change(self, heard: Callable[[Registry], None]) -> None:
-        """`heard` is called after each batch of changes that arrives once started."""
-        self._on_change.append(heard)
 
     async def start(self) -> None:
         """Everything published before the call is in `registry`. Errors: `TopicMissing`, `LogUnavailable`."""
@@ -240,9 +235,6 @@ class RegistryView:
             for span in spans:
                 for record in span.records:
                     self.registry.apply(record)
-            if spans:
-                for heard in self._on_change:
-                    heard(self.registry)
 
 
 async def publish(event_log: Log, topic: str, entities: Sequence[Entity], removed: Sequence[bytes] = ()) -> None:

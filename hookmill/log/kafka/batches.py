@@ -8,7 +8,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from hookmill.errors import RecordTooLarge
 from hookmill.log.kafka.topics import BATCH_HEADROOM_BYTES
-from hookmill.records import NewRecord
+from hookmill.records import NewRecord, size_bytes
 from hookmill.topics import MAX_RECORD_BYTES
 
 _FULL_BATCH_BYTES = 1_048_576
@@ -73,7 +73,7 @@ def partition_of(key: bytes, partitions: int) -> int:
 
 def _refuse_too_large(records: Sequence[NewRecord], destination: Destination) -> None:
     for record in records:
-        size = len(record.key or b"") + len(record.value or b"") + sum(len(n) + len(v) for n, v in record.headers)
+        size = size_bytes(record.key, record.value, record.headers)
         if size > destination.max_record_bytes:
             raise RecordTooLarge(
                 f"Record of {size:,} bytes exceeds the limit of {destination.max_record_bytes:,} bytes"

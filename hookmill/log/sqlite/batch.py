@@ -52,11 +52,3 @@ def records_from(place: TopicPartition, base_offset: int, body: bytes, position:
         for offset, stored in zip(batch.offsets(base_offset), batch.records, strict=True)
         if offset >= position
     ]
-
-
-def size_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
-    """As `Record.size_bytes`, before there is a record."""
-    size = len(key or b"") + len(value or b"")
-    for name, content in headers:
-        size += len(name) + len(content)
-    return size

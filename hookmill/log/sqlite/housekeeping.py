@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from hookmill.log.sqlite.batch import StoredBatch, decode_batch, encode_batch, size_bytes
+from hookmill.log.sqlite.batch import StoredBatch, decode_batch, encode_batch
 from hookmill.log.sqlite.database import Execute
 from hookmill.log.sqlite.topic_file import OFFSET_BITS, OpenTopic, open_topic, topic_names
+from hookmill.records import size_bytes
 from hookmill.topics import DAY_MS
 
 _ROWS_PER_STEP: Final = 200

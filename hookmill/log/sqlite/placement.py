@@ -6,8 +6,8 @@ from zlib import crc32
 
 from hookmill.errors import RecordTooLarge
 from hookmill.log.contract import MAX_SPAN_BYTES, MAX_SPAN_RECORDS
-from hookmill.log.sqlite.batch import StoredRecord, size_bytes
-from hookmill.records import NewRecord
+from hookmill.log.sqlite.batch import StoredRecord
+from hookmill.records import NewRecord, size_bytes
 from hookmill.topics import TopicSpec
 
 
