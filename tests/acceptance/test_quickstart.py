@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import QUICKSTART, Process, curl_urls, started, wait_until
+from tests.processes import QUICKSTART, Process, curl_urls, run_hookmill, started, wait_until
 
 VOLATILE = {"messageId", "receivedAt", "timestamp", "sentAt", "originalTimestamp"}
 VOLATILE_COLUMNS = {"id", "received_at", "timestamp", "original_timestamp", "sent_at", "uuid", "uuid_ts"}
@@ -117,3 +117,21 @@ def test_saving_a_function_reloads_it_and_a_broken_one_is_not_taken(project: Pat
         process.stop()
 
     assert "function.js:1: SyntaxError" in process.stderr
+
+
+def test_a_project_made_by_init_runs_and_takes_what_send_posts(tmp_path: Path) -> None:
+    folder = tmp_path / "my-project"
+    code, output = run_hookmill("init", str(folder))
+    assert code == 0, output
+    process = Process(["dev", str(folder), "--port", "0"], tmp_path / "dev")
+    with started(process):
+        url = curl_urls(process.stderr)["Hello"].partition("/v1/")[0]
+
+        code, output = run_hookmill("send", "hello", "--folder", str(folder), "--url", url)
+
+        assert code == 0, output
+        wait_until(lambda: "1 event, 1 object" in process.stderr and output.strip() in process.stderr, 20, "its line")
+        wait_until(lambda: process.stdout != "", 20, "its event")
+        process.stop()
+    (event,) = events_of(process)
+    assert event["properties"] == {"text": "Hello, ada"}
