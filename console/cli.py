@@ -111,7 +111,7 @@ def dev(
     from console.broker import LocalKafka
     from console.dev import run_dev
 
-    screen = Console(stderr=True)
+    screen = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     if common.data_dir is None and "HOOKMILL_DATA_DIR" not in os.environ:
         common = replace(common, data_dir=folder / ".hookmill")
     if common.log_level is None and "HOOKMILL_LOGGING__LEVEL" not in os.environ:
@@ -122,7 +122,7 @@ def dev(
 
     if kafka is None:
         return _run(run_dev(config, folder, screen, send_samples=samples))
-    screen.print("Starting Kafka ...", highlight=False)
+    screen.print("Starting Kafka ...")
     with LocalKafka(config.data_dir / "kafka") as broker:
         served = config.kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
         return _run(run_dev(config.model_copy(update={"kafka": served}), folder, screen, send_samples=samples))

@@ -57,10 +57,12 @@ async def run_dev(config: Config, folder: Path, screen: Console, *, send_samples
 
     readiness = Readiness()
     finished: asyncio.Queue[InvocationReport] = asyncio.Queue()
+    awaits_samples = send_samples
 
     def heard(report: InvocationReport) -> None:
-        screen.print(describe_report(report), markup=False, soft_wrap=True)
-        finished.put_nowait(report)
+        screen.print(describe_report(report))
+        if awaits_samples:
+            finished.put_nowait(report)
 
     admin = AdminServer(config.admin, INGEST_ADMIN_PORT, readiness)
     workers = sink_workers(config, log, dev.project.sinks)
@@ -77,9 +79,11 @@ async def run_dev(config: Config, folder: Path, screen: Console, *, send_samples
     ]
 
     async def once_ready() -> None:
+        nonlocal awaits_samples
         _greet(dev, log.description, receiver.url, admin.address)
         if send_samples:
             await _send_samples(dev, receiver.url, finished)
+            awaits_samples = False
             await _wait_for_sinks(workers)
             _show_rows(dev, "What is in the warehouse now")
 
@@ -88,19 +92,19 @@ async def run_dev(config: Config, folder: Path, screen: Console, *, send_samples
 
 def _greet(dev: Dev, log: str, url: str, admin: str) -> None:
     say = dev.screen.print
-    say(f"Log       {log}", markup=False, highlight=False, soft_wrap=True)
+    say(f"Log       {log}")
     for sink in dev.project.sinks:
         place = describe_sink(sink, dev.config.data_dir)
-        say(f"Sink      {sink.name}: {place}", markup=False, highlight=False, soft_wrap=True)
-    say(f"Metrics   {admin}/metrics", markup=False, highlight=False, soft_wrap=True)
+        say(f"Sink      {sink.name}: {place}")
+    say(f"Metrics   {admin}/metrics")
     kept = sum(table.rows for file in dev.warehouses() for table in read_tables(file))
     if kept:
-        say(f"Kept      {kept} rows of earlier runs are in the warehouse", markup=False, highlight=False)
+        say(f"Kept      {kept} rows of earlier runs are in the warehouse")
     for source in dev.project.sources:
         token = dev.tokens.get(source.slug)
         command = f"curl -X POST -H 'Content-Type: application/json' -d '{{}}' '{url}/v1/webhooks/{token}'"
-        say(f"{source.name}\n  {command}", markup=False, highlight=False, soft_wrap=True)
-    say(f"Ready. Saving a file of {dev.project.folder} reloads it; Ctrl-C stops.", markup=False, soft_wrap=True)
+        say(f"{source.name}\n  {command}")
+    say(f"Ready. Saving a file of {dev.project.folder} reloads it; Ctrl-C stops.")
 
 
 async def _send_samples(dev: Dev, url: str, finished: asyncio.Queue[InvocationReport]) -> None:
@@ -113,7 +117,7 @@ async def _send_samples(dev: Dev, url: str, finished: asyncio.Queue[InvocationRe
             continue
         request_id = await post_sample(url, token, load_example(examples[0]))
         waiting.add(request_id)
-        dev.screen.print(f"Sent {examples[0]} -> {request_id}", markup=False, highlight=False, soft_wrap=True)
+        dev.screen.print(f"Sent {examples[0]} -> {request_id}")
     async with asyncio.timeout(_SAMPLES_DEADLINE_S):
         while waiting:
             report = await finished.get()
@@ -135,5 +139,5 @@ async def _wait_for_sinks(workers: Sequence[SinkWorker]) -> None:
 
 def _show_rows(dev: Dev, title: str) -> None:
     for file in dev.warehouses():
-        dev.screen.print(f"\n{title}: {file}", markup=False, highlight=False, soft_wrap=True)
+        dev.screen.print(f"\n{title}: {file}")
         print_tables(dev.screen, read_tables(file))

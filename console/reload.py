@@ -68,7 +68,7 @@ class Reloader:
             self._say(f"Changes of {SINKS_FILE} take effect at the next start.")
 
     def _say(self, text: str) -> None:
-        self._screen.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._screen.print(text)
 
 
 def _is_source(change: Change, path: str) -> bool:

@@ -47,13 +47,13 @@ def _read_table(connection: sqlite3.Connection, name: str) -> TableView:
 def print_tables(console: Console, tables: Sequence[TableView]) -> None:
     """Each table with its newest rows, a line per row: every column that holds something, internal ones left out."""
     for view in tables:
-        console.print(f"{view.name}  {view.rows} {'row' if view.rows == 1 else 'rows'}", style="bold", markup=False)
+        console.print(f"{view.name}  {view.rows} {'row' if view.rows == 1 else 'rows'}", style="bold")
         for row in view.newest:
             cells = zip(view.columns, row, strict=True)
             shown = (
                 f"{name}={_cell(value)}" for name, value in cells if value is not None and not name.startswith("_")
             )
-            console.print("    " + "  ".join(shown), markup=False, highlight=False, soft_wrap=True)
+            console.print("    " + "  ".join(shown))
 
 
 def _cell(value: object) -> str:
