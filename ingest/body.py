@@ -2,7 +2,7 @@
 
 import asyncio
 
-from aiohttp import hdrs, web
+from aiohttp import StreamReader, hdrs, web
 
 from ingest import refusals
 from ingest.doors import Door
@@ -33,9 +33,8 @@ class BodyReader:
         self._held = held
         self._timeout_s = timeout_s
 
-    def read_arrived(self, request: web.BaseRequest, door: Door) -> bytes:
+    def read_arrived(self, content: StreamReader, door: Door) -> bytes:
         """The body of a request that is complete already, which nearly all are: no deadline, no wait."""
-        content = request.content
         size = content.total_bytes
         if size > door.max_body_bytes:
             raise refusals.body_too_large(door.source.id, door.max_body_bytes, size)

@@ -1,10 +1,12 @@
 """Connections: aiohttp's server with our limits, and with answers to broken HTTP that repeat nothing of it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final, cast
 
-from aiohttp import http_parser, web
+from aiohttp import StreamReader, http_parser, web
+from aiohttp.http_parser import RawRequestMessage
 
 from hookmill.errors import ConfigError
 from hookmill.telemetry import get_logger
@@ -32,24 +34,83 @@ def require_c_parser() -> None:
 
 
 class Connections(web.Server):
-    """A server whose connections answer errors themselves."""
+    """A server whose connections answer errors themselves.
+
+    A request that came in one piece, with nobody ahead of it on its connection, is offered to `take` first, without a
+    task, a request and a response of aiohttp's, which cost more than all we do with it. `take` says whether it has
+    taken it, and calls `Connection.answer` once; what it leaves goes to `handle`.
+    """
+
+    def __init__(
+        self,
+        handle: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        take: Callable[["Connection", RawRequestMessage, StreamReader], bool],
+    ) -> None:
+        super().__init__(self._in_turn, access_log=None)
+        self._handle = handle
+        self.take = take
 
     def __call__(self) -> web.RequestHandler:
         """A new connection."""
-        return _Connection(
-            self,
-            loop=asyncio.get_running_loop(),
+        return Connection(self, asyncio.get_running_loop())
+
+    async def _in_turn(self, request: web.BaseRequest) -> web.StreamResponse:
+        await cast(Connection, request.protocol).answered()
+        return await self._handle(request)
+
+
+class Connection(web.RequestHandler):
+    """aiohttp answers what it cannot parse with the line in question and logs it with a stack; both may hold tokens."""
+
+    __slots__ = ("_answered", "_owes_answer", "_take")
+
+    def __init__(self, server: Connections, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            server,
+            loop=loop,
             access_log=None,  # type: ignore[arg-type] # aiohttp's own way to have none
             auto_decompress=False,
             keepalive_timeout=_KEEPALIVE_S,
             lingering_time=_LINGERING_S,
         )
+        self._take = server.take
+        self._owes_answer = False
+        self._answered: asyncio.Future[None] | None = None
+        self._parser: Any = _Parser(self._parser, self._offer)
 
+    def answer(self, answer: bytes, *, closes: bool) -> None:
+        """The answer to the request that was taken is on its way, if the sender is still there."""
+        self._owes_answer = False
+        if self._answered is not None:
+            self._answered.set_result(None)
+            self._answered = None
+        if self.transport is None:
+            return
+        self.transport.write(answer)
+        self._next_keepalive_close_time = self._loop.time() + _KEEPALIVE_S
+        if closes:
+            self.force_close()
 
-class _Connection(web.RequestHandler):
-    """aiohttp answers what it cannot parse with the line in question and logs it with a stack; both may hold tokens."""
+    async def answered(self) -> None:
+        """The request that was taken, if there is one, has its answer."""
+        if self._owes_answer:
+            self._answered = self._loop.create_future()
+            await self._answered
 
-    __slots__ = ()
+    def _offer(self, message: RawRequestMessage, payload: StreamReader) -> bool:
+        """Whether the request is taken; it is the only one on this connection, and whole."""
+        if self._owes_answer or self._messages or self._waiter is None or self._waiter.done() or self._paused:
+            return False
+        self._owes_answer = True  # before it is asked, for the answer may come at once
+        if self._take(self, message, payload):
+            return True
+        self._owes_answer = False
+        return False
+
+    def _process_keepalive(self) -> None:
+        if self._owes_answer:
+            self._next_keepalive_close_time = self._loop.time() + _KEEPALIVE_S
+        super()._process_keepalive()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
         """Reading goes on if it was paused.
@@ -78,3 +139,26 @@ class _Connection(web.RequestHandler):
             )
         metrics.count_answer(metrics.UNKNOWN_SOURCE, refused.status.value)
         return refused_answer(refused, closes=True)
+
+
+class _Parser:
+    """aiohttp's parser, whose requests are offered before aiohttp gets them."""
+
+    __slots__ = ("_offer", "_parser")
+
+    def __init__(self, parser: Any, offer: Callable[[RawRequestMessage, StreamReader], bool]) -> None:
+        self._parser = parser
+        self._offer = offer
+
+    def feed_data(self, data: bytes) -> tuple[Any, bool, bytes]:
+        """The requests that nobody took, whether the connection is upgraded, and what follows then."""
+        messages, is_upgraded, tail = self._parser.feed_data(data)
+        if len(messages) == 1 and not is_upgraded:
+            message, payload = messages[0]
+            if payload.is_eof() and self._offer(message, payload):
+                self._parser.message_consumed()
+                return (), False, b""
+        return messages, is_upgraded, tail
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._parser, name)

@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from aiohttp import web
+from multidict import CIMultiDictProxy
 
 from hookmill.registry import Registry, Source
 from ingest import refusals
@@ -32,26 +32,21 @@ class Doors:
         self._max_body_bytes = max_body_bytes
         self._known: dict[str, Door] = {}
 
-    def find(self, request: web.BaseRequest) -> Door:
+    def find(self, method: str, raw_target: str, headers: CIMultiDictProxy[str]) -> Door:
         """The door that the request's token opens. Errors: `Refused` with 401, 404 or 405."""
-        raw_target = request.raw_path
         known = self._known.get(raw_target)
         # A source that is published again is a new object: its tokens are looked up anew.
-        if (
-            known is not None
-            and request.method == "POST"
-            and self._registry.sources.get(known.source.id) is known.source
-        ):
+        if known is not None and method == "POST" and self._registry.sources.get(known.source.id) is known.source:
             return known
-        return self._look_up(request, raw_target)
+        return self._look_up(method, raw_target, headers)
 
-    def _look_up(self, request: web.BaseRequest, raw_target: str) -> Door:
+    def _look_up(self, method: str, raw_target: str, headers: CIMultiDictProxy[str]) -> Door:
         target = parse_target(raw_target)
         if target is None:
             raise refusals.path_unknown()
-        if request.method != "POST":
-            raise refusals.method_not_allowed(request.method)
-        token = target.token or request.headers.get(TOKEN_HEADER, "")
+        if method != "POST":
+            raise refusals.method_not_allowed(method)
+        token = target.token or headers.get(TOKEN_HEADER, "")
         if not token:
             raise refusals.token_missing()
         source = self._registry.source_of_token(token)

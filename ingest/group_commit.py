@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from typing import Final
+from typing import Final, Protocol
 
 from hookmill.errors import LogError, LogFull, RecordTooLarge
 from hookmill.log import RecordSender
@@ -21,6 +21,19 @@ _MAX_GATHER_S: Final = 0.002
 """Under a stream of requests that never pauses: about what an fsync takes, so nobody waits twice as long for it."""
 
 
+class Waiter(Protocol):
+    """Who waits for a record to be durable: a future, or whatever is told as one is."""
+
+    def done(self) -> bool:
+        """Nobody waits any more."""
+
+    def set_result(self, result: None, /) -> None:
+        """The record is durable."""
+
+    def set_exception(self, error: Refused, /) -> None:
+        """It is not, or not known to be."""
+
+
 class _Batch:
     """Records with whoever waits for them, and the loop time by which the log must have them."""
 
@@ -29,7 +42,7 @@ class _Batch:
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.records: list[NewRecord] = []
-        self.waiters: list[asyncio.Future[None]] = []
+        self.waiters: list[Waiter] = []
 
     def singles(self) -> Iterator["_Batch"]:
         """A batch per record, with the same deadline."""
@@ -74,18 +87,16 @@ class GroupCommit:
         self._worker.cancel()
         await asyncio.gather(self._worker, return_exceptions=True)
 
-    def store(self, record: NewRecord) -> asyncio.Future[None]:
-        """Done when the record is durable. Errors, of the call or in the future: `Refused` with 413 or 503."""
+    def store(self, record: NewRecord, waiter: Waiter) -> None:
+        """The waiter hears when the record is durable. Errors, of the call or told to it: `Refused` with 413 or 503."""
         if self._has_ended:
             raise refusals.outcome_unknown()
         batch = self._open
         if batch is None:
             batch = self._open = _Batch(self._loop.time() + self._timeout_s)
             self._has_opened.set()
-        waiter = self._loop.create_future()
         batch.records.append(record)
         batch.waiters.append(waiter)
-        return waiter
 
     async def _work(self) -> None:
         try:

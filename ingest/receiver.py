@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, StreamReader, hdrs, web
+from aiohttp.http_parser import RawRequestMessage
+from multidict import CIMultiDictProxy
 
 from hookmill.config import IngestConfig
 from hookmill.errors import ConfigError
@@ -13,9 +15,9 @@ from hookmill.log import RecordSender
 from hookmill.registry import Registry
 from hookmill.telemetry import get_logger
 from ingest import metrics, refusals
-from ingest.answers import AcceptedAnswers, refused_answer
+from ingest.answers import AcceptedAnswers, accepted_answer, refused_answer, refused_bytes
 from ingest.body import BodyReader, HeldBytes
-from ingest.connections import Connections, require_c_parser
+from ingest.connections import Connection, Connections, require_c_parser
 from ingest.doors import Doors
 from ingest.group_commit import GroupCommit
 from ingest.refusals import Refused
@@ -69,7 +71,7 @@ class Receiver:
         """Listening. Errors: `ConfigError` when the address cannot be used or aiohttp lacks its C parser."""
         require_c_parser()
         self._commit.start()
-        runner = web.ServerRunner(Connections(self._handle), shutdown_timeout=_CLOSE_S)
+        runner = web.ServerRunner(Connections(self._handle, self._take), shutdown_timeout=_CLOSE_S)
         await runner.setup()
         config = self._config
         try:
@@ -108,21 +110,65 @@ class Receiver:
         await self._commit.stop()
         await self._runner.cleanup()
 
+    def _take(self, connection: Connection, message: RawRequestMessage, content: StreamReader) -> bool:
+        """Whether the request, which is complete, is being stored; what is out of the ordinary is left to `_handle`."""
+        headers = message.headers
+        if (
+            self._is_draining
+            or message.should_close
+            or message.version != HttpVersion11
+            or hdrs.CONTENT_ENCODING in headers
+        ):
+            return False
+        try:
+            door = self._doors.find(message.method, message.path, headers)
+            body = self._bodies.read_arrived(content, door)
+        except Refused:
+            return False
+        received_at_us = self._now_us()
+        request_id, record = webhook_record(
+            message.method, message.raw_headers, door, self._base_url(headers), body, received_at_us
+        )
+        self.requests_in_work += 1
+        taken = _Taken(self, connection, door.source.id, request_id, len(body))
+        try:
+            self._commit.store(record, taken)
+        except Refused as refused:
+            taken.set_exception(refused)
+        return True
+
+    def answer_taken(self, taken: "_Taken", refused: Refused | None) -> None:
+        """The request that was taken is stored, or not, and is answered so."""
+        self._held.release(taken.body_bytes)
+        closes = self._is_draining
+        if refused is None:
+            metrics.count_stored(taken.source, taken.body_bytes)
+            answer = self._accepted.answer_bytes(taken.request_id, closes)
+        else:
+            metrics.count_answer(taken.source, refused.status.value)
+            closes = closes or refused.closes
+            answer = refused_bytes(refused, closes)
+        taken.connection.answer(answer, closes=closes)
+        self._request_ended()
+
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         source = metrics.UNKNOWN_SOURCE
         self.requests_in_work += 1
         try:
-            door = self._doors.find(request)
+            door = self._doors.find(request.method, request.raw_path, request.headers)
             source = door.source.id
             _refuse_encoded(request)
             if request.content.is_eof():
-                body = self._bodies.read_arrived(request, door)
+                body = self._bodies.read_arrived(request.content, door)
             else:
                 body = await self._bodies.read(request, door)
             try:
-                received_at_us = self._now_us()
-                request_id, record = webhook_record(request, door, self._base_url(request), body, received_at_us)
-                await self._commit.store(record)
+                request_id, record = webhook_record(
+                    request.method, request.raw_headers, door, self._base_url(request.headers), body, self._now_us()
+                )
+                stored = asyncio.get_running_loop().create_future()
+                self._commit.store(record, stored)
+                await stored
             finally:
                 self._held.release(len(body))
         except Refused as refused:
@@ -132,17 +178,47 @@ class Receiver:
             metrics.count_answer(source, _SENDER_WENT_AWAY)
             return web.Response(status=_SENDER_WENT_AWAY)
         finally:
-            self.requests_in_work -= 1
-            if self._is_draining and not self.requests_in_work:
-                self._idle.set()
+            self._request_ended()
         metrics.count_stored(source, len(body))
-        return self._accepted.answer(request, request_id, received_at_us // 1_000_000, closes=self._is_draining)
+        return accepted_answer(request_id, closes=self._is_draining)
 
-    def _base_url(self, request: web.BaseRequest) -> str:
+    def _request_ended(self) -> None:
+        self.requests_in_work -= 1
+        if self._is_draining and not self.requests_in_work:
+            self._idle.set()
+
+    def _base_url(self, headers: CIMultiDictProxy[str]) -> str:
         if self._public_url:
             return self._public_url
-        host = request.headers.get(hdrs.HOST)
+        host = headers.get(hdrs.HOST)
         return f"http://{host}" if host else self.url
+
+
+class _Taken:
+    """Waits for the record of a request that was taken, and has it answered."""
+
+    __slots__ = ("_receiver", "body_bytes", "connection", "request_id", "source")
+
+    def __init__(
+        self, receiver: Receiver, connection: Connection, source: str, request_id: str, body_bytes: int
+    ) -> None:
+        self._receiver = receiver
+        self.connection = connection
+        self.source = source
+        self.request_id = request_id
+        self.body_bytes = body_bytes
+
+    def done(self) -> bool:
+        """False: the answer is owed to the receiver's books although the sender may have gone."""
+        return False
+
+    def set_result(self, result: None, /) -> None:
+        """202."""
+        self._receiver.answer_taken(self, None)
+
+    def set_exception(self, error: Refused, /) -> None:
+        """The refusal."""
+        self._receiver.answer_taken(self, error)
 
 
 def _refuse_encoded(request: web.BaseRequest) -> None:

@@ -2,7 +2,6 @@
 
 from typing import Final
 
-from aiohttp import web
 from aiohttp.typedefs import RawHeaders
 
 from hookmill import headers as h
@@ -39,12 +38,11 @@ _names: Final = _HeaderNames()
 
 
 def webhook_record(
-    request: web.BaseRequest, door: Door, base_url: str, body: bytes, received_at_us: int
+    method: str, raw_headers: RawHeaders, door: Door, base_url: str, body: bytes, received_at_us: int
 ) -> tuple[str, NewRecord]:
     """The request id and the record. `base_url` is scheme and host, without a slash at the end."""
     request_id = new_request_id()
-    kept = _kept_headers(request.raw_headers)
-    called = encode(HttpRequest(request.method, _printable(base_url + door.target), kept))
+    called = encode(HttpRequest(method, _printable(base_url + door.target), _kept_headers(raw_headers)))
     source = door.source.id.encode()
     headers = (
         _FORMAT,

@@ -9,11 +9,12 @@ import sys
 import pytest
 import uvloop
 
-from hookmill.errors import LogUnavailable
+from hookmill.errors import LogFull, LogUnavailable, RecordTooLarge
 from tests.ingest.receiving import (
     ADDRESS,
     TOKEN,
     FailingSender,
+    HoldingSender,
     MemorySender,
     chunked_post,
     connected,
@@ -198,3 +199,94 @@ def test_without_the_parser_in_c_the_receiver_does_not_start() -> None:
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=30)
 
     assert "AIOHTTP_NO_EXTENSIONS" in done.stdout, done.stderr
+
+
+async def test_request_that_follows_one_in_work_waits_its_turn() -> None:
+    """The first is taken whole; what comes after it on the connection must not overtake its answer."""
+    sender = HoldingSender()
+
+    async with receiving(sender) as receiver, connected(receiver) as client:
+        await client.ask(post("/elsewhere"))  # the connection is up
+        await client.send(post(ADDRESS, b"first"))
+        async with asyncio.timeout(10):
+            await sender.asked.wait()
+        await client.send(post("/?b=nobody-knows") + post(ADDRESS, b"second"))
+        await asyncio.sleep(0.05)
+        sender.release.set()
+        answers = [await client.answer() for _ in range(3)]
+        after = await client.ask(post(ADDRESS, b"third"))
+
+    assert [answer.status for answer in [*answers, after]] == [202, 401, 202, 202]
+    assert [record.value for record in sender.records] == [b"first", b"second", b"third"]
+
+
+async def test_request_in_pieces_is_stored_and_answered_like_one_that_comes_whole() -> None:
+    sender = MemorySender()
+    sent = post(ADDRESS + "&x=%20y", b'{"a": "\xc3\xa9"}', "X-Name: \xe9", "Content-Type: application/json")
+
+    async with receiving(sender) as receiver, connected(receiver) as client:
+        await client.ask(post("/elsewhere"))  # the connection is up
+        whole = await client.ask(sent)
+        in_pieces = []
+        for cut in (1, 20, len(sent) - 14, len(sent) - 1):
+            await client.send(sent[:cut])
+            await asyncio.sleep(0.02)
+            in_pieces.append(await client.ask(sent[cut:]))
+        whole_again = await client.ask(sent)
+
+    assert [answer.status for answer in [whole, *in_pieces, whole_again]] == [202] * 6
+    told = {(record.value, dict(record.headers)["http"]) for record in sender.records}
+    assert len(told) == 1
+    assert len({dict(record.headers)["request-id"] for record in sender.records}) == 6
+
+
+async def test_sender_that_left_before_its_answer_costs_the_others_nothing() -> None:
+    sender = HoldingSender()
+
+    async with receiving(sender) as receiver:
+        async with connected(receiver) as leaving:
+            await leaving.ask(post("/elsewhere"))
+            await leaving.send(post(ADDRESS, b"left"))
+            async with asyncio.timeout(10):
+                await sender.asked.wait()
+        async with connected(receiver) as staying:
+            await staying.ask(post("/elsewhere"))
+            await staying.send(post(ADDRESS, b"stayed"))
+            await asyncio.sleep(0.05)
+            sender.release.set()
+            answer = await staying.answer()
+        assert receiver.requests_in_work == 0
+
+    assert answer.status == 202
+    assert [record.value for record in sender.records] == [b"left", b"stayed"]
+
+
+async def test_answer_that_takes_longer_than_an_idle_connection_may_last_still_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("ingest.connections._KEEPALIVE_S", 0.2)
+    sender = HoldingSender()
+
+    async with receiving(sender) as receiver, connected(receiver) as client:
+        await client.ask(post("/elsewhere"))
+        await client.send(post(ADDRESS, b"slow log"))
+        await asyncio.sleep(0.7)
+        sender.release.set()
+        answer = await client.answer()
+        rest = await client.rest()
+
+    assert answer.status == 202
+    assert rest == b"", "an idle connection is closed after its time"
+
+
+@pytest.mark.parametrize("error", [LogUnavailable("away"), LogFull("full"), RecordTooLarge("large")])
+async def test_refusal_by_the_log_reads_the_same_for_whole_requests_and_others(error: Exception) -> None:
+    async with receiving(FailingSender(error)) as receiver, connected(receiver) as client:
+        first = await client.ask(chunked_post(ADDRESS, b"{}"))
+        whole = await client.ask(post(ADDRESS, b"{}"))
+
+    assert (first.status, first.body) == (whole.status, whole.body)
+    varying = {"date"}
+    assert {k: v for k, v in first.headers.items() if k not in varying} == {
+        k: v for k, v in whole.headers.items() if k not in varying
+    }
