@@ -14,8 +14,8 @@ from console.broker import LocalKafka
 CONNECTIONS = 64
 BODY_BYTES = 1_200
 WARM_UP = 5_000
-REQUESTS = 40_000
-RUNS = 5
+REQUESTS = 25_000
+RUNS = 9
 
 
 def run(broker: LocalKafka) -> None:
