@@ -84,7 +84,7 @@ class Connection(web.RequestHandler):
         if self._answered is not None:
             self._answered.set_result(None)
             self._answered = None
-        if self.transport is None:
+        if self.transport is None or self.transport.is_closing():
             return
         self.transport.write(answer)
         self._next_keepalive_close_time = self._loop.time() + _KEEPALIVE_S
