@@ -45,12 +45,17 @@ class LogLine(msgspec.Struct, frozen=True, array_like=True):
 
 
 class FunctionError(msgspec.Struct, frozen=True, rename={"kind": "class"}, omit_defaults=True):
-    """An error of user code. `kind` is the class name, `line` the line in the user's file, 1-based; `stack` <= 4 KB."""
+    """An error of user code. `kind` is the class name, `line` the line in the user's file, 1-based; `stack` <= 4 KB.
+
+    `column` (1-based) and `source_line`, the line itself, are those of a syntax error.
+    """
 
     kind: str
     message: str
     line: int | None = None
     stack: str = ""
+    column: int | None = None
+    source_line: str = ""
 
 
 class InvocationReport(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -69,6 +74,8 @@ class InvocationReport(msgspec.Struct, frozen=True, rename="camel", omit_default
     """What became of the webhook: `delivered`, `dropped` or `dead`."""
     error: FunctionError | None = None
     logs: list[LogLine] = []
+    cpu_ms: float | None = None
+    """Time on the processor; absent where the runner does not tell it."""
 
 
 _encoder: Final = msgspec.json.Encoder()

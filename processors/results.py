@@ -103,6 +103,7 @@ class Results:
             next=what_next,
             error=error,
             logs=logs,
+            cpu_ms=None if outcome is None else outcome.cpu_ms,
         )
         self.records[Topic.INVOCATIONS].append(
             NewRecord(

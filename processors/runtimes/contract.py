@@ -39,6 +39,12 @@ class Code(msgspec.Struct, frozen=True):
     text: str
     settings: dict[str, JsonValue] = {}
     timeout_ms: int = 1_000
+    modules: dict[str, str] = {}
+    """Helper modules beside the function: text by file name. Python only; JavaScript is bundled at deploy."""
+    site: str | None = None
+    """Absolute folder of installed packages that the function may import, read-only. Python only."""
+    secrets: list[str] = []
+    """Values that must not show in log lines and errors; those shorter than 6 characters are not looked for."""
 
 
 class Invocation(msgspec.Struct, frozen=True, gc=False):
@@ -64,6 +70,8 @@ class Outcome(msgspec.Struct, frozen=True):
     objects: Sequence[msgspec.Raw] = ()
     error: FunctionError | None = None
     logs: Sequence[LogLine] = ()
+    cpu_ms: float | None = None
+    """Time on the processor; `None` where the runner cannot tell it from that of other invocations."""
 
 
 class RunnerPool(Protocol):

@@ -66,6 +66,9 @@ class _Load(msgspec.Struct, frozen=True):
     text: str
     settings: dict[str, object]
     limits: Limits
+    modules: dict[str, str]
+    site: str | None
+    secrets: list[str]
 
 
 class _Run(msgspec.Struct, frozen=True):
@@ -75,7 +78,8 @@ class _Run(msgspec.Struct, frozen=True):
 
 def load_frame(code: Code, limits: Limits) -> bytes:
     """LOAD: the code, its settings and its limits, all in the header."""
-    return _frame(FrameType.LOAD, _Load(code.file_name, code.text, code.settings, limits), [])
+    load = _Load(code.file_name, code.text, code.settings, limits, code.modules, code.site, code.secrets)
+    return _frame(FrameType.LOAD, load, [])
 
 
 def run_frame(batch: int, invocations: Sequence[Invocation]) -> bytes:

@@ -24,6 +24,7 @@ class _Line(msgspec.Struct, gc=False):
     m: str = ""
     i: int = -1
     ms: float = 0.0
+    cpu: float | None = None
     s: Status = Status.OK
     e: FunctionError | None = None
     ev: list[msgspec.Raw] = []
@@ -79,7 +80,7 @@ class Ledger:
                 is_running = line.m == "+"
             else:
                 # The first line of an index counts: a thread may be stopped just after it wrote one.
-                outcomes.setdefault(line.i, Outcome(line.s, line.ms, line.ev, line.ob, line.e, line.l))
+                outcomes.setdefault(line.i, Outcome(line.s, line.ms, line.ev, line.ob, line.e, line.l, line.cpu))
         return Entries(outcomes, is_running)
 
 
