@@ -13,6 +13,7 @@ from .frames import Frame
 from .function import Handler
 from .load import Load
 from .logs import LogBook
+from .redact import redactor
 from .report import describe_error, status_of
 from .request import Request
 from .watch import TimeLimit, Watch
@@ -30,6 +31,7 @@ class BatchRunner:
         self._handler = handler
         self._load = load
         self._settings = codec.dumps(load.settings)
+        self._redact = redactor(load.secrets)
         self._watch = watch
         self._ledger = ledger
         self._loop = loop
@@ -74,7 +76,7 @@ class BatchRunner:
 
     async def _run_one(self, index: int, request: Request) -> tuple[str, bytes]:
         limits = self._load.limits
-        logs = LogBook(limits)
+        logs = LogBook(limits, self._redact)
         collector = Collector(limits, logs)
         current.set(collector)
         self._watch.begin()
@@ -90,7 +92,7 @@ class BatchRunner:
         if error is not None or self._watch.has_fired:
             error = self._verdict(error, collector)
             status = status_of(error)
-            outcome = b'"e":%b' % codec.dumps(describe_error(error, self._load.file))
+            outcome = b'"e":%b' % codec.dumps(describe_error(error, self._load))
         said = b',"l":%b' % codec.dumps(logs.lines) if logs.lines else b""
         return status, b'{"i":%d,"ms":%.3f,"s":"%b",%b%b}\n' % (index, elapsed_ms, status.encode(), outcome, said)
 

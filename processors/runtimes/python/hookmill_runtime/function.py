@@ -1,12 +1,14 @@
 """A Python function, loaded."""
 
-import linecache
+import inspect
 import sys
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
 from . import segment
+from .load import Load
+from .modules import evaluate, make_importable
 from .request import Request
 
 _MODULE = "function"
@@ -20,27 +22,38 @@ class NoHandler(Exception):
     """The file does not say what to do with a request."""
 
 
-def load_handler(file: str, text: str) -> Handler:
+def load_handler(load: Load) -> Handler:
     """The handler of the code, evaluated as a module of its own.
 
     Errors: `NoHandler`; `SyntaxError`; whatever the code raises at its top level.
     """
-    # Tracebacks quote the source from here: there is no such file where the runner is.
-    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    make_importable(load.modules, load.site)
     module = ModuleType(_MODULE)
-    module.__file__ = file
+    module.__file__ = load.file
     sys.modules[_MODULE] = module
     names = vars(module)
     names["segment"] = segment
     for name in segment.__all__:
         if isinstance(getattr(segment, name), type):
             names[name] = getattr(segment, name)
-    code = compile(text, file, "exec", dont_inherit=True)
-    exec(code, names)  # noqa: S102  # running user code is what this process is for
+    evaluate(load.file, load.text, module)
     handler = names.get(_HANDLER)
     if handler is None:
-        raise NoHandler(f"{file} defines no {_HANDLER}.")
-    if not callable(handler):
-        raise NoHandler(f"{_HANDLER} of {file} is not a function but of type {type(handler).__name__}.")
+        raise NoHandler(f"{load.file} defines no {_HANDLER}.")
+    _check(handler, load.file)
     loaded: Handler = handler
     return loaded
+
+
+def _check(handler: Any, file: str) -> None:
+    """Finds now what would fail, or quietly do nothing, with every webhook. Errors: `NoHandler`."""
+    if not callable(handler):
+        raise NoHandler(f"{_HANDLER} of {file} is not a function but of type {type(handler).__name__}.")
+    if inspect.isgeneratorfunction(handler) or inspect.isasyncgenfunction(handler):
+        raise NoHandler(f"{_HANDLER} of {file} has a yield in it, so that calling it does not run it.")
+    try:
+        inspect.signature(handler).bind(None, None)
+    except TypeError as error:
+        raise NoHandler(f"{_HANDLER} of {file} cannot be called with request and settings: {error}.") from None
+    except ValueError:
+        return  # written in C, without a signature

@@ -35,7 +35,7 @@ def main() -> None:
     sys.modules["segment"] = segment
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    watch = Watch(load.file, loop)
+    watch = Watch(load.user_files, loop)
     capture_output()
     handler = _load(load, watch, channel)
     if handler is not None:
@@ -49,13 +49,13 @@ def _load(load: Load, watch: Watch, channel: frames.Channel) -> Handler | None:
     watch.open(load.limits.load_ms / 1_000)
     watch.begin()
     try:
-        return load_handler(load.file, load.text)
+        return load_handler(load)
     except BaseException as caught:
         error = caught
         if watch.has_fired:
             error = TimeLimit(f"The top level of {load.file} did not finish within {load.limits.load_ms} ms.")
             error = error.with_traceback(caught.__traceback__)
-        channel.send(frames.LOADFAIL, {"error": describe_error(error, load.file)})
+        channel.send(frames.LOADFAIL, {"error": describe_error(error, load)})
         return None
     finally:
         watch.end()

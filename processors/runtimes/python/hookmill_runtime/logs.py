@@ -3,17 +3,20 @@
 import io
 import logging
 import sys
+import warnings
 from time import monotonic
 
 from .collector import current
 from .load import Limits
+from .redact import Redact
 
 
 class LogBook:
-    """Log lines of one invocation as [level, text, milliseconds], capped in number and bytes."""
+    """Log lines of one invocation as [level, text, milliseconds], without secrets, capped in number and bytes."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, redact: Redact) -> None:
         self._limits = limits
+        self._redact = redact
         self._started = monotonic()
         self._room = limits.log_bytes
         self._is_full = False
@@ -28,13 +31,17 @@ class LogBook:
             self._is_full = True
             self.lines.append(("warn", "truncated: the log of this invocation is full", at))
             return
-        content = text.encode(errors="replace")[: min(self._limits.log_line_bytes, self._room)]
+        # Cut only then: half a secret would not be recognised.
+        whole = self._redact(text).encode(errors="replace")
+        content = whole[: min(self._limits.log_line_bytes, self._room)]
         self._room -= len(content)
         self.lines.append((level, content.decode(errors="ignore"), at))
 
 
 class _LineWriter(io.TextIOBase):
     """A standard stream whose lines go to the log; a line without its end waits for it."""
+
+    encoding = "utf-8"
 
     def __init__(self, level: str) -> None:
         self._level = level
@@ -55,8 +62,12 @@ class _LineWriter(io.TextIOBase):
 class _LogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         collector = current.get(None)
-        if collector is not None:
+        if collector is None:
+            return
+        try:
             collector.logs.add(_level_of(record.levelno), self.format(record))
+        except Exception:
+            self.handleError(record)  # arguments that do not fit the message: told on stderr, as logging does
 
 
 def _level_of(number: int) -> str:
@@ -68,9 +79,13 @@ def _level_of(number: int) -> str:
 
 
 def capture_output() -> None:
-    """`print`, both streams and `logging` write to the log of the current invocation; outside of one, nowhere."""
+    """`print`, both streams, `logging` and `warnings` write to the log of the current invocation; outside of one,
+    nowhere."""
     sys.stdout = _LineWriter("info")
     sys.stderr = _LineWriter("error")
     root = logging.getLogger()
     root.handlers[:] = [_LogHandler()]
     root.setLevel(logging.DEBUG)
+    logging.captureWarnings(True)
+    # Else only the first invocation of a process would have it.
+    warnings.simplefilter("always", UserWarning)

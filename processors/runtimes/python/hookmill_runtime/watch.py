@@ -23,8 +23,8 @@ class Watch:
     One timer for the whole batch: setting one per invocation costs more than a small invocation does.
     """
 
-    def __init__(self, file: str, loop: asyncio.AbstractEventLoop) -> None:
-        self._file = file
+    def __init__(self, files: frozenset[str], loop: asyncio.AbstractEventLoop) -> None:
+        self._files = files
         self._loop = loop
         self._limit_s = 0.0
         self._task: asyncio.Task[None] | None = None
@@ -72,7 +72,7 @@ class Watch:
 
     def _is_user_code(self, frame: FrameType | None) -> bool:
         while frame is not None:
-            if frame.f_code.co_filename == self._file:
+            if frame.f_code.co_filename in self._files:
                 return True
             frame = frame.f_back
         return False
