@@ -4,7 +4,7 @@ import asyncio
 import os
 from collections.abc import Coroutine, Generator
 from inspect import isawaitable
-from time import monotonic
+from time import monotonic, thread_time
 from typing import Any
 
 from . import codec
@@ -14,12 +14,14 @@ from .function import Handler
 from .load import Load
 from .logs import LogBook
 from .redact import redactor
-from .report import describe_error, status_of
+from .report import describe_error, status_of, the_one_inside
 from .request import Request
 from .watch import TimeLimit, Watch
 
 _SPENT = frozenset({"timeout", "memory"})
 """After these the process may hold half-changed state or all the memory there is: the pool takes a fresh one."""
+
+_RETURNED = "What on_request returns is not sent: call segment.track and the other helpers for each message."
 
 
 class BatchRunner:
@@ -79,14 +81,16 @@ class BatchRunner:
         logs = LogBook(limits, self._redact)
         collector = Collector(limits, logs)
         current.set(collector)
+        cpu_s = thread_time()
         self._watch.begin()
         try:
-            await self._call(request)
+            await self._call(request, logs)
             status, outcome = "ok", b'"ev":[%b],"ob":[%b]' % collector.encode()
             error = None
         except BaseException as caught:
             error = caught
         elapsed_ms = self._watch.end() * 1_000
+        cpu_ms = (thread_time() - cpu_s) * 1_000
         collector.close()
         # The flag counts, not what was caught: user code can catch the limit and return.
         if error is not None or self._watch.has_fired:
@@ -94,13 +98,16 @@ class BatchRunner:
             status = status_of(error)
             outcome = b'"e":%b' % codec.dumps(describe_error(error, self._load))
         said = b',"l":%b' % codec.dumps(logs.lines) if logs.lines else b""
-        return status, b'{"i":%d,"ms":%.3f,"s":"%b",%b%b}\n' % (index, elapsed_ms, status.encode(), outcome, said)
+        line = b'{"i":%d,"ms":%.3f,"cpu":%.3f,"s":"%b",%b%b}\n'
+        return status, line % (index, elapsed_ms, cpu_ms, status.encode(), outcome, said)
 
-    async def _call(self, request: Request) -> None:
+    async def _call(self, request: Request, logs: LogBook) -> None:
         try:
             answer = self._handler(request, codec.loads(self._settings))
             if isawaitable(answer):
-                await answer
+                answer = await answer
+            if isinstance(answer, dict) and ("events" in answer or "objects" in answer):
+                logs.add("warn", _RETURNED)
         finally:
             if self._left_over:
                 await self._stop_left_over()
@@ -110,7 +117,7 @@ class BatchRunner:
         if self._watch.has_fired or caught is None:
             error = TimeLimit(f"on_request did not finish within {self._load.limits.timeout_ms} ms.")
             return error.with_traceback(caught.__traceback__ if caught is not None else None)
-        return collector.excess or caught
+        return collector.excess or the_one_inside(caught)
 
     def _start_task(
         self,

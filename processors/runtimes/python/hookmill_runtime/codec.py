@@ -3,11 +3,15 @@
 import json
 import sys
 from collections.abc import Callable
-from datetime import date
 from typing import Any
 
+from .plain import date_text, to_plain
+
 loads: Callable[[bytes | str], Any]
+"""Errors: `json.JSONDecodeError`, also for what is not UTF-8 and for NaN."""
+
 dumps: Callable[[Any], bytes]
+"""Compact JSON in UTF-8, as `plain` describes it. Errors: `NotJson`, a `TypeError` that says where."""
 
 
 def _strict_constant(name: str) -> None:
@@ -22,15 +26,7 @@ def _portable_loads(text: bytes | str) -> Any:
 
 
 def _portable_dumps(value: Any) -> bytes:
-    return json.dumps(
-        value, ensure_ascii=False, separators=(",", ":"), default=_date_text, check_circular=True, allow_nan=False
-    ).encode()
-
-
-def _date_text(value: object) -> str:
-    if isinstance(value, date):
-        return value.isoformat()
-    raise TypeError(f"Type is not JSON serializable: {type(value).__name__}")
+    return json.dumps(to_plain(value), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def use_orjson(folder: str) -> None:
@@ -43,7 +39,17 @@ def use_orjson(folder: str) -> None:
         return
     finally:
         sys.path.remove(folder)
-    loads, dumps = orjson.loads, orjson.dumps
+    write = orjson.dumps
+    options = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS
+
+    def orjson_dumps(value: Any) -> bytes:
+        try:
+            return write(value, date_text, options)
+        except TypeError:
+            to_plain(value)  # says where; orjson does not
+            raise
+
+    loads, dumps = orjson.loads, orjson_dumps
 
 
 loads, dumps = _portable_loads, _portable_dumps

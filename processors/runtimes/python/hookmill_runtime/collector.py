@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import codec
 from .load import Limits
+from .plain import NotJson
 
 if TYPE_CHECKING:
     from .logs import LogBook
@@ -36,16 +37,13 @@ class Collector:
     def encode(self) -> tuple[bytes, bytes]:
         """Events and objects as comma-separated JSON, as they are now: changes after the call count.
 
-        Errors: `TooLarge`; `TypeError` or `ValueError` for what JSON has no form for.
+        Errors: `TooLarge`; `TypeError` for what JSON has no form for.
         """
         if self.excess is not None:
             raise self.excess
         self._room = self._limits.output_bytes
-        events = [
-            self._encode(event, self._limits.event_bytes, f"A message of type {event.get('type')}")
-            for event in self.events
-        ]
-        objects = [self._encode(item, self._limits.output_bytes, "An object") for item in self.objects]
+        events = [self._encode(event, _kind_of(event), self._limits.event_bytes) for event in self.events]
+        objects = [self._encode(item, "set", self._limits.output_bytes) for item in self.objects]
         return b",".join(events), b",".join(objects)
 
     def close(self) -> None:
@@ -55,10 +53,16 @@ class Collector:
             if rest:
                 self.logs.add(level, rest)
 
-    def _encode(self, message: dict[str, Any], limit: int, what: str) -> bytes:
-        content = codec.dumps(message)
+    def _encode(self, message: object, helper: Any, limit: int) -> bytes:
+        try:
+            content = codec.dumps(message)
+        except NotJson as error:
+            raise TypeError(f"segment.{helper}: {error}.") from None
+        if content[:1] != b"{":
+            raise TypeError(f"A message is a dict, not of type {type(message).__name__}.")
         self._room -= len(content)
         if len(content) > limit:
+            what = "An object" if helper == "set" else f"A message of type {helper}"
             self._refuse(f"{what} of {len(content)} bytes exceeds the limit of {limit} bytes.")
         if self._room < 0:
             self._refuse(f"The messages exceed the limit of {self._limits.output_bytes} bytes.")
@@ -67,6 +71,10 @@ class Collector:
     def _refuse(self, message: str) -> None:
         self.excess = TooLarge(message)
         raise self.excess
+
+
+def _kind_of(event: Any) -> Any:
+    return event.get("type") if isinstance(event, dict) else None
 
 
 current: ContextVar[Collector] = ContextVar("collector")

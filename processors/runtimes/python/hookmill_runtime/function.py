@@ -33,9 +33,7 @@ def load_handler(load: Load) -> Handler:
     sys.modules[_MODULE] = module
     names = vars(module)
     names["segment"] = segment
-    for name in segment.__all__:
-        if isinstance(getattr(segment, name), type):
-            names[name] = getattr(segment, name)
+    names.update(segment.ERRORS)
     evaluate(load.file, load.text, module)
     handler = names.get(_HANDLER)
     if handler is None:

@@ -1,6 +1,7 @@
 """The webhook as a Python function sees it."""
 
 from collections.abc import Iterator, Mapping
+from json import JSONDecodeError
 from typing import Any, overload
 from urllib.parse import parse_qsl, urlsplit
 
@@ -47,6 +48,9 @@ class SearchParams:
     def get_all(self, name: str) -> list[str]:
         """All values of the name."""
         return [value for key, value in self._pairs if key == name]
+
+    def __contains__(self, name: object) -> bool:
+        return any(key == name for key, _ in self._pairs)
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._pairs)
@@ -106,7 +110,10 @@ class Request:
     def json(self) -> Any:
         """The body parsed, the same object every time. Errors: `json.JSONDecodeError`."""
         if not self._is_parsed:
-            self._json = codec.loads(self.body)
+            try:
+                self._json = codec.loads(self.body)
+            except JSONDecodeError as error:
+                raise _not_json(self.body, error) from None
             self._is_parsed = True
         return self._json
 
@@ -134,3 +141,15 @@ class Request:
         if self._call is None:
             self._call = codec.loads(self._meta)
         return self._call
+
+
+def _not_json(body: bytes, error: JSONDecodeError) -> JSONDecodeError:
+    """The error with what is wrong at the level of bytes said as such."""
+    if not body:
+        return JSONDecodeError("The body is empty", "", 0)
+    try:
+        text = body.decode()
+    except UnicodeDecodeError as wrong:
+        why = f"The body is not UTF-8: it has the byte 0x{body[wrong.start]:02x} at offset {wrong.start}"
+        return JSONDecodeError(why, body[: wrong.start].decode(), wrong.start)
+    return JSONDecodeError(f"The body is not JSON: {error.msg}", text, min(error.pos, len(text)))

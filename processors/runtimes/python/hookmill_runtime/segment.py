@@ -2,19 +2,29 @@
 
 Same rules and texts as the JavaScript helpers (SEGMENT-SPEC 2.6, 2.7). `None` counts as not given. Each helper returns
 the very message it queued. `context` and `integrations` are copied, `properties` and `traits` kept by reference.
+`events` and `objects` are what the invocation queued so far. `../segment.pyi` is this module as editors see it.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypedDict, Unpack
 
+from .cache import Cache
 from .collector import Collector, current
+from .plain import MAX_LEVELS
+from .request import Headers, Request, SearchParams, Url
 
 __all__ = [
     "DropEvent",
     "EventNotSupported",
+    "Headers",
     "InvalidEventPayload",
+    "Request",
     "RetryError",
+    "SearchParams",
+    "Url",
     "ValidationError",
     "alias",
+    "cache",
     "group",
     "identify",
     "page",
@@ -25,6 +35,21 @@ __all__ = [
 
 Json = Any
 """User JSON."""
+
+cache = Cache()
+"""Values that stay between invocations."""
+
+
+class Common(TypedDict, total=False):
+    """Arguments of every event."""
+
+    user_id: Json
+    anonymous_id: Json
+    context: Json
+    integrations: Json
+    message_id: Json
+    sent_at: Json
+    timestamp: Json
 
 
 class ValidationError(Exception):
@@ -47,37 +72,39 @@ class DropEvent(Exception):
     """Nothing is wanted of this webhook: counted, not kept."""
 
 
-def identify(*, traits: Json = None, **common: Json) -> dict[str, Json]:
-    """Who a user is. Common arguments as for `track`."""
+ERRORS = {
+    error.__name__: error for error in (ValidationError, EventNotSupported, InvalidEventPayload, RetryError, DropEvent)
+}
+"""Known to functions by their names alone, without an import."""
+
+
+def identify(*, traits: Json = None, **common: Unpack[Common]) -> dict[str, Json]:
+    """Who a user is."""
     return _send("identify", {}, {"traits": traits}, common)
 
 
-def track(*, event: Json = None, properties: Json = None, **common: Json) -> dict[str, Json]:
-    """What a user did.
-
-    Common arguments: `user_id`, `anonymous_id` (one of the two), `context`, `integrations`, `message_id`, `sent_at`,
-    `timestamp`. Errors: `ValidationError` for what is missing.
-    """
+def track(*, event: Json = None, properties: Json = None, **common: Unpack[Common]) -> dict[str, Json]:
+    """What a user did. One of `user_id` and `anonymous_id` is needed. Errors: `ValidationError` for what is missing."""
     return _send("track", {"event": event}, {"properties": properties}, common)
 
 
-def page(*, name: Json = None, properties: Json = None, **common: Json) -> dict[str, Json]:
-    """A page that a user saw. Common arguments as for `track`."""
+def page(*, name: Json = None, properties: Json = None, **common: Unpack[Common]) -> dict[str, Json]:
+    """A page that a user saw."""
     return _send("page", {}, {"name": name, "properties": properties}, common)
 
 
-def screen(*, name: Json = None, properties: Json = None, **common: Json) -> dict[str, Json]:
-    """A screen of an app that a user saw. Common arguments as for `track`."""
+def screen(*, name: Json = None, properties: Json = None, **common: Unpack[Common]) -> dict[str, Json]:
+    """A screen of an app that a user saw."""
     return _send("screen", {}, {"name": name, "properties": properties}, common)
 
 
-def group(*, group_id: Json = None, traits: Json = None, **common: Json) -> dict[str, Json]:
-    """The account a user belongs to. Common arguments as for `track`."""
+def group(*, group_id: Json = None, traits: Json = None, **common: Unpack[Common]) -> dict[str, Json]:
+    """The account a user belongs to."""
     return _send("group", {"groupId": group_id}, {"traits": traits}, common)
 
 
-def alias(*, previous_id: Json = None, **common: Json) -> dict[str, Json]:
-    """Another id the user had. Common arguments as for `track`."""
+def alias(*, previous_id: Json = None, **common: Unpack[Common]) -> dict[str, Json]:
+    """Another id the user had."""
     return _send("alias", {"previousId": previous_id}, {}, common)
 
 
@@ -103,7 +130,15 @@ _COMMON = {
 _COPIED = frozenset({"context", "integrations"})
 
 
-def _send(kind: str, required: dict[str, Json], taken: dict[str, Json], common: dict[str, Json]) -> dict[str, Json]:
+def __getattr__(name: str) -> list[dict[str, Json]]:
+    if name == "events":
+        return _running("events").events
+    if name == "objects":
+        return _running("objects").objects
+    raise AttributeError(f"module 'segment' has no attribute {name!r}")
+
+
+def _send(kind: str, required: dict[str, Json], taken: dict[str, Json], common: Mapping[str, Json]) -> dict[str, Json]:
     _require_defined(required)
     if not _is_truthy(common.get("user_id")) and not _is_truthy(common.get("anonymous_id")):
         raise ValidationError("One of userId,anonymousId is required but not defined")
@@ -115,18 +150,23 @@ def _send(kind: str, required: dict[str, Json], taken: dict[str, Json], common: 
     for argument, name in _COMMON.items():
         value = common.get(argument)
         if _is_truthy(value):
-            message[name] = _copy(value) if name in _COPIED else value
+            message[name] = _copy(value, f"segment.{kind}: {name}") if name in _COPIED else value
     _open(kind).events.append(message)
     return message
 
 
 def _open(helper: str) -> Collector:
-    collector = current.get(None)
-    if collector is None:
-        raise RuntimeError(f"segment.{helper} was called outside of on_request.")
+    collector = _running(helper)
     if collector.is_closed:
         raise RuntimeError(f"segment.{helper} was called after on_request had ended.")
     collector.reserve()
+    return collector
+
+
+def _running(name: str) -> Collector:
+    collector = current.get(None)
+    if collector is None:
+        raise RuntimeError(f"segment.{name} was called outside of on_request.")
     return collector
 
 
@@ -141,9 +181,11 @@ def _is_truthy(value: Json) -> bool:
     return isinstance(value, (dict, list)) or bool(value)
 
 
-def _copy(value: Json) -> Json:
+def _copy(value: Json, what: str, levels: int = MAX_LEVELS) -> Json:
+    if not levels:
+        raise TypeError(f"{what} refers back to itself, or is nested deeper than {MAX_LEVELS} levels.")
     if isinstance(value, dict):
-        return {key: _copy(item) for key, item in value.items()}
+        return {key: _copy(item, what, levels - 1) for key, item in value.items()}
     if isinstance(value, list):
-        return [_copy(item) for item in value]
+        return [_copy(item, what, levels - 1) for item in value]
     return value
