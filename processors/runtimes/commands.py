@@ -5,6 +5,8 @@ import importlib.util
 import re
 import shutil
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -15,22 +17,39 @@ _VERSION_DEADLINE_S = 10.0
 _FOLDER = Path(__file__).parent
 # -I and -S: neither the environment, nor the folder of the caller, nor installed packages, ours among them, are on the
 # search path of user code; what is, is the folder that holds the harness alone.
-_PYTHON_START = "import sys; sys.path.append(sys.argv[1]); from hookmill_runtime.harness import main; main()"
+_ZYGOTE_START = "import sys; sys.path.append(sys.argv[1]); from hookmill_runtime.zygote import main; main()"
+_CHANNEL_AND_LEDGER = ("3", "4")
+"""Descriptors of every runner, as `hookmill_runtime.zygote` has them."""
+
+
+def zygote_command() -> list[str]:
+    """The descriptor of the control socket is to follow."""
+    options = ["-I", "-S", "-X", "utf8", "-c", _ZYGOTE_START]
+    return [sys.executable, *options, str(_FOLDER / "python"), _folder_of_orjson()]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a fork of the zygote becomes a runner."""
+
+    argv: Sequence[str]
+    """The program; empty for Python, which the zygote is already."""
 
 
 class Commands:
-    """Command lines by language; Node.js is looked for once, when first needed."""
+    """How runners start, by language; Node.js is looked for once, when first needed."""
 
     def __init__(self, node: Path | None) -> None:
         self._configured = node
         self._node: Path | None = None
 
-    async def of(self, language: str) -> list[str]:
-        """The descriptors of socket and ledger are to follow. Errors: `NodeMissing`; `RunnerUnavailable`."""
+    async def of(self, language: str) -> Launch:
+        """How a runner of the language starts. Errors: `NodeMissing`; `RunnerUnavailable`."""
         if language == "python":
-            options = ["-I", "-S", "-X", "utf8", "-c", _PYTHON_START]
-            return [sys.executable, *options, str(_FOLDER / "python"), _folder_of_orjson()]
-        return [str(await self._find_node()), "--no-warnings", str(_FOLDER / "javascript" / "supervisor.cjs")]
+            return Launch(())
+        node = await self._find_node()
+        supervisor = str(_FOLDER / "javascript" / "supervisor.cjs")
+        return Launch((str(node), "--no-warnings", supervisor, *_CHANNEL_AND_LEDGER))
 
     async def _find_node(self) -> Path:
         if self._node is not None:

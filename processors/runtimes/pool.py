@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Final, Self
 
 from hookmill.codec import FunctionError
-from processors.runtimes.commands import Commands
 from processors.runtimes.contract import Code, Invocation, Outcome
 from processors.runtimes.errors import RunnerUnavailable
 from processors.runtimes.lane import BATCH_INVOCATIONS, Call, Lane
+from processors.runtimes.nursery import Nursery
 from processors.runtimes.slot import Slot
 
 SLOTS_PER_SOURCE: Final = 2
@@ -26,7 +26,7 @@ class ProcessPool:
     """
 
     def __init__(self, node: Path | None, max_runners: int, idle_s: float) -> None:
-        self._commands = Commands(node)
+        self._nursery = Nursery(node)
         self._max_runners = max_runners
         self._idle_s = idle_s
         self._slots_per_lane = min(SLOTS_PER_SOURCE, max_runners, os.cpu_count() or 1)
@@ -37,6 +37,7 @@ class ProcessPool:
         self._is_open = False
 
     async def __aenter__(self) -> Self:
+        await self._nursery.__aenter__()
         self._is_open = True
         return self
 
@@ -49,6 +50,7 @@ class ProcessPool:
         for lane in self._lanes.values():
             lane.refuse_all(RunnerUnavailable("The runner pool is closed."))
         self._lanes.clear()
+        await self._nursery.__aexit__()
 
     @property
     def pids(self) -> list[int]:
@@ -146,7 +148,7 @@ class ProcessPool:
             self._evict_longest_idle()
 
     def _start_slot(self, lane: Lane) -> None:
-        slot = Slot(lane, self, self._commands)
+        slot = Slot(lane, self, self._nursery)
         self._slots[slot] = asyncio.create_task(slot.serve(), name=f"runner {lane.code.source}")
 
     def _evict_longest_idle(self) -> None:

@@ -1,95 +1,97 @@
 """A runner's operating-system process: started with next to nothing, ended for certain."""
 
 import asyncio
-import contextlib
 import os
-import resource
 import signal
 import socket
-import subprocess
-from collections.abc import Sequence
 from typing import Self
 
-from processors.runtimes.errors import RunnerUnavailable
+from processors.runtimes.commands import Launch
 from processors.runtimes.ledger import MAX_BYTES
+from processors.runtimes.zygote import Fork, Zygote
 
 STDERR_BYTES = 8_192
 """What is kept of a runner's last words, for the report of a crash."""
 _READ_BYTES = 65_536
-_END_DEADLINE_S = 5.0
-_END_POLL_S = 0.005
-_ENVIRONMENT = {"LANG": "C.UTF-8", "TZ": "UTC"}
+_READ_PAUSE_S = 0.05
+"""Between two reads of standard error, so that a flood of it cannot keep the pool busy: the runner waits instead."""
 
 
 class RunnerProcess:
-    """The process and its standard error; in a session of its own, so that what it starts ends with it."""
+    """The process and its standard error; in a process group of its own, so that what it starts ends with it."""
 
-    def __init__(self, process: subprocess.Popen[bytes], stderr: int) -> None:
-        self._process = process
+    def __init__(self, fork: Fork, zygote: Zygote, stderr: int) -> None:
+        self._fork = fork
+        self._zygote = zygote
+        self._code: int | None = None
         self._stderr = stderr
         self._last_words = b""
+        self._loop = asyncio.get_running_loop()
         os.set_blocking(stderr, False)
-        asyncio.get_running_loop().add_reader(stderr, self._read_stderr)
+        self._watch_stderr()
 
     @classmethod
-    def start(cls, command: Sequence[str], channel: socket.socket, ledger: int) -> Self:
-        """Started; the numbers of its two descriptors follow the command. Errors: `RunnerUnavailable`."""
-        descriptors = (channel.fileno(), ledger)
+    async def start(cls, zygote: Zygote, launch: Launch, channel: socket.socket, ledger: int) -> Self:
+        """Started. Errors: `RunnerUnavailable`."""
+        order: dict[str, object] = {"argv": launch.argv, "limits": {"file_bytes": MAX_BYTES}}
         reading, writing = os.pipe()
         try:
-            process = subprocess.Popen(  # noqa: S603  # our own command
-                [*command, *map(str, descriptors)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=writing,
-                pass_fds=descriptors,
-                env=_ENVIRONMENT,
-                cwd="/",
-                start_new_session=True,
-            )
-        except OSError as error:
+            fork = await zygote.fork(order, (channel.fileno(), ledger, writing))
+        except BaseException:
             os.close(reading)
-            raise RunnerUnavailable(f"{command[0]} does not start: {error.strerror}.") from error
+            raise
         finally:
             os.close(writing)
-        _limit(process.pid)
-        return cls(process, reading)
+        return cls(fork, zygote, reading)
 
     @property
     def pid(self) -> int:
         """Also the id of its process group."""
-        return self._process.pid
+        return self._fork.pid
+
+    @property
+    def has_ended(self) -> bool:
+        """It is gone."""
+        return self._fork.ended.done()
+
+    @property
+    def was_lost(self) -> bool:
+        """It went with its zygote, through no fault of its own; after `end`."""
+        return self.has_ended and self._fork.ended.result() is None
 
     def kill(self) -> None:
         """It and all it started is about to be gone. May be called again."""
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+        self._zygote.kill(self.pid)
 
     async def end(self) -> None:
         """Killed, if it has not ended, and its resources are free."""
         self.kill()
-        async with asyncio.timeout(_END_DEADLINE_S):
-            # The kernel ends a killed process within milliseconds, and there are few ends: not worth a watcher.
-            while self._process.poll() is None:  # noqa: ASYNC110  # nothing sets an event when a process ends
-                await asyncio.sleep(_END_POLL_S)
+        self._code = await self._zygote.wait_for_end(self._fork)
         if self._stderr >= 0:
             self._read_stderr()
         self._close_stderr()
 
     def describe_end(self) -> str:
         """How it ended, for people; after `end`."""
-        code = self._process.returncode
-        if code is None or code >= 0:
-            return f"exit code {code}"
+        if self._code is None or self._code >= 0:
+            return f"exit code {self._code}"
         try:
-            return f"signal {signal.Signals(-code).name}"
+            return f"signal {signal.Signals(-self._code).name}"
         except ValueError:
-            return f"signal {-code}"
+            return f"signal {-self._code}"
 
     def last_words(self) -> str:
         """The tail of its standard error."""
         return self._last_words.decode(errors="replace")
+
+    def _watch_stderr(self) -> None:
+        if self._stderr >= 0:
+            self._loop.add_reader(self._stderr, self._on_stderr)
+
+    def _on_stderr(self) -> None:
+        self._loop.remove_reader(self._stderr)
+        self._read_stderr()
+        self._loop.call_later(_READ_PAUSE_S, self._watch_stderr)
 
     def _read_stderr(self) -> None:
         try:
@@ -103,13 +105,6 @@ class RunnerProcess:
     def _close_stderr(self) -> None:
         if self._stderr < 0:
             return
-        asyncio.get_running_loop().remove_reader(self._stderr)
+        self._loop.remove_reader(self._stderr)
         os.close(self._stderr)
         self._stderr = -1
-
-
-def _limit(pid: int) -> None:
-    """No core files, and no more written than a batch may be. From outside: user code comes with a later frame."""
-    with contextlib.suppress(ProcessLookupError):
-        resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (MAX_BYTES, MAX_BYTES))

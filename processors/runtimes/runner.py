@@ -11,6 +11,7 @@ from typing import Final, Self, TypeVar
 import msgspec
 
 from hookmill.codec import FunctionError
+from processors.runtimes.commands import Launch
 from processors.runtimes.contract import Code, Invocation, Outcome, Status
 from processors.runtimes.errors import LoadFailed, RunnerLost, RunnerUnavailable
 from processors.runtimes.frames import (
@@ -26,9 +27,10 @@ from processors.runtimes.frames import (
     stop_frame,
 )
 from processors.runtimes.ledger import Ledger
-from processors.runtimes.limits import limits_of
+from processors.runtimes.limits import Limits, limits_of
 from processors.runtimes.process import RunnerProcess
 from processors.runtimes.progress import START_DEADLINE_S, Progress
+from processors.runtimes.zygote import Zygote
 
 STOP_DEADLINE_S: Final = 0.5
 _LOOK_S = 0.1
@@ -48,40 +50,61 @@ class BatchEnd:
 class Runner:
     """Who starts it ends it: with `stop` when it is idle, with `kill` in any state."""
 
-    def __init__(self, code: Code, process: RunnerProcess, ledger: Ledger, channel: socket.socket) -> None:
+    def __init__(self, process: RunnerProcess, ledger: Ledger, channel: socket.socket) -> None:
         self._process = process
         self._ledger = ledger
         self._channel = channel
-        self._limits = limits_of(code)
+        self._limits: Limits
         self._batches = 0
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter | None = None
 
     @classmethod
-    async def start(cls, command: Sequence[str], code: Code) -> Self:
-        """Ready to run. Errors: `LoadFailed`, the function's fault; `RunnerUnavailable`, not its fault."""
+    async def boot(cls, zygote: Zygote, launch: Launch) -> Self:
+        """Ready to load. Errors: `RunnerUnavailable`."""
         ledger = Ledger()
         ours, theirs = socket.socketpair()
         with theirs:
             try:
-                process = RunnerProcess.start(command, theirs, ledger.descriptor)
-            except RunnerUnavailable:
+                process = await RunnerProcess.start(zygote, launch, theirs, ledger.descriptor)
+            except BaseException:
                 ours.close()
                 ledger.close()
                 raise
-        runner = cls(code, process, ledger, ours)
+        runner = cls(process, ledger, ours)
         try:
             await runner._greet()
-            await runner._load(code)
         except BaseException:
             await runner.kill()
             raise
         return runner
 
+    async def load(self, code: Code) -> None:
+        """Ready to run. Errors: `LoadFailed`, the function's fault; `RunnerUnavailable`, not its fault."""
+        self._limits = limits_of(code)
+        started = monotonic()
+        try:
+            async with asyncio.timeout(START_DEADLINE_S):
+                answer = await self._send_and_read(load_frame(code, self._limits))
+            if answer.type is FrameType.LOADFAIL:
+                raise LoadFailed(_header(answer, FrameType.LOADFAIL, LoadFailure).error)
+            _header(answer, FrameType.LOADED, msgspec.Raw)
+        except (TimeoutError, RunnerLost) as error:
+            await self._process.end()
+            if self._process.was_lost:
+                raise RunnerUnavailable("A runner was lost with its zygote.") from error
+            is_slow = (monotonic() - started) * 1_000 >= self._limits.load_ms
+            raise LoadFailed(self._load_error(code, is_slow)) from error
+
     @property
     def pid(self) -> int:
         """Of its process."""
         return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        """Its process is gone."""
+        return self._process.has_ended
 
     async def run(self, invocations: Sequence[Invocation]) -> BatchEnd:
         """The batch has ended, one way or another. Raises nothing for what user code does."""
@@ -132,19 +155,6 @@ class Runner:
         if hello.proto != PROTOCOL:
             raise RunnerUnavailable(f"A runner speaks protocol {hello.proto}, the pool {PROTOCOL}.")
 
-    async def _load(self, code: Code) -> None:
-        started = monotonic()
-        try:
-            async with asyncio.timeout(START_DEADLINE_S):
-                answer = await self._send_and_read(load_frame(code, self._limits))
-            if answer.type is FrameType.LOADFAIL:
-                raise LoadFailed(_header(answer, FrameType.LOADFAIL, LoadFailure).error)
-            _header(answer, FrameType.LOADED, msgspec.Raw)
-        except (TimeoutError, RunnerLost) as error:
-            await self._process.end()
-            is_slow = (monotonic() - started) * 1_000 >= self._limits.load_ms
-            raise LoadFailed(self._load_error(code, is_slow)) from error
-
     def _load_error(self, code: Code, is_slow: bool) -> FunctionError:
         place = f"The top level of {code.file_name}"
         stack = self._process.last_words()[-_STACK_CHARACTERS:]
@@ -179,7 +189,7 @@ class Runner:
         entries = self._ledger.read()
         outcomes = {index: outcome for index, outcome in entries.outcomes.items() if 0 <= index < count}
         culprit = next((index for index in range(count) if index not in outcomes), None)
-        if entries.is_running and culprit is not None:
+        if entries.is_running and culprit is not None and not self._process.was_lost:
             outcomes[culprit] = self._blame(watch, lost)
         return BatchEnd(outcomes, is_spent=True)
 

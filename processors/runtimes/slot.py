@@ -6,9 +6,9 @@ from time import monotonic
 from typing import Final, Protocol
 
 from hookmill.telemetry import get_logger
-from processors.runtimes.commands import Commands
 from processors.runtimes.errors import LoadFailed, NodeMissing, RunnerUnavailable
 from processors.runtimes.lane import Lane, Ticket
+from processors.runtimes.nursery import Nursery
 from processors.runtimes.runner import Runner
 
 LOST_IN_A_ROW: Final = 3
@@ -40,14 +40,14 @@ class Owner(Protocol):
 class Slot:
     """Serves one lane until there is nothing to do or the place is needed."""
 
-    def __init__(self, lane: Lane, owner: Owner, commands: Commands) -> None:
+    def __init__(self, lane: Lane, owner: Owner, nursery: Nursery) -> None:
         self.lane = lane
         self.runner: Runner | None = None
         self.is_idle = False
         self.idle_since = 0.0
         self.is_leaving = False
         self._owner = owner
-        self._commands = commands
+        self._nursery = nursery
         self._wake = asyncio.Event()
         self._batch: list[Ticket] = []
         self._lost = 0
@@ -84,7 +84,7 @@ class Slot:
     async def _serve_with_one_runner(self) -> bool:
         """True if that runner is spent, False if it has nothing more to do here."""
         code = self.lane.code
-        runner = await Runner.start(await self._commands.of(code.language), code)
+        runner = await self._nursery.runner_for(code)
         log.debug("runner.started", source=code.source, version=code.version, pid=runner.pid)
         self.runner = runner
         self.lane.loaded()

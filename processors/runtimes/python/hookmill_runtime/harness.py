@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 
-from . import codec, confine, frames, segment
+from . import confine, frames, segment
 from .batch import BatchRunner
 from .function import Handler, load_handler
 from .load import Load, parse_load
@@ -16,21 +16,19 @@ from .watch import TimeLimit, Watch
 PROTOCOL = 1
 
 
-def main() -> None:
-    """Serves one pool until it says stop or is gone.
-
-    Arguments: the search path, the folder of orjson, the descriptors of socket and ledger.
-    """
-    confine.die_with_parent()
-    _, _, orjson_folder, socket, ledger = sys.argv
-    codec.use_orjson(orjson_folder)
-    channel = frames.Channel(int(socket))
+def serve(channel_descriptor: int, ledger: int) -> None:
+    """Serves the pool until it says stop or is gone; ends the process."""
+    channel = frames.Channel(channel_descriptor)
     engine = f"{platform.python_implementation()} {platform.python_version()}"
     channel.send(frames.HELLO, {"proto": PROTOCOL, "language": "python", "engine": engine, "pid": os.getpid()})
     frame = channel.receive()
-    if frame is None or frame.kind != frames.LOAD:
-        return
-    load = parse_load(frame.header)
+    if frame is not None and frame.kind == frames.LOAD:
+        _work(parse_load(frame.header), channel, ledger)
+    # At once: user code may have left threads and exit handlers behind.
+    os._exit(0)
+
+
+def _work(load: Load, channel: frames.Channel, ledger: int) -> None:
     confine.limit_memory(load.limits.memory_mb)
     sys.modules["segment"] = segment
     loop = asyncio.new_event_loop()
@@ -40,9 +38,7 @@ def main() -> None:
     handler = _load(load, watch, channel)
     if handler is not None:
         channel.send(frames.LOADED, {})
-        _serve(channel, BatchRunner(handler, load, watch, int(ledger), loop))
-    # At once: user code may have left threads and exit handlers behind.
-    os._exit(0)
+        _run_batches(channel, BatchRunner(handler, load, watch, ledger, loop))
 
 
 def _load(load: Load, watch: Watch, channel: frames.Channel) -> Handler | None:
@@ -62,7 +58,7 @@ def _load(load: Load, watch: Watch, channel: frames.Channel) -> Handler | None:
         watch.close()
 
 
-def _serve(channel: frames.Channel, runner: BatchRunner) -> None:
+def _run_batches(channel: frames.Channel, runner: BatchRunner) -> None:
     while (frame := channel.receive()) is not None and frame.kind == frames.RUN:
         recycle = runner.run(frame)
         channel.send(frames.RES, {"batch": frame.header["batch"], "recycle": recycle})
