@@ -1,11 +1,11 @@
-"""`python -m bench [receiver|runners|spans|end-to-end ...]`: all of them when none is named."""
+"""`python -m bench [receiver|runners|spans|functions|end-to-end ...]`: all of them when none is named."""
 
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import end_to_end, receiver, report, runners, spans
+from bench import end_to_end, functions, receiver, report, runners, spans
 from console.broker import LocalKafka
 from hookmill.config import LoggingConfig
 from hookmill.telemetry import configure_logging
@@ -14,6 +14,7 @@ PARTS: dict[str, Callable[[LocalKafka], None]] = {
     "receiver": receiver.run,
     "runners": runners.run,
     "spans": spans.run,
+    "functions": functions.run,
     "end-to-end": end_to_end.run,
 }
 

@@ -84,11 +84,11 @@ class Load:
             self._done.set()
 
 
-def body_of(size: int) -> bytes:
-    """A webhook of about `size` bytes."""
+def body_of(size: int, number: int = 4211) -> bytes:
+    """A webhook of about `size` bytes, about deal `number`."""
     document: dict[str, object] = {
         "event": "updated.deal",
-        "current": {"id": 4211, "status": "won", "value": 18400, "currency": "EUR"},
+        "current": {"id": number, "status": "won", "value": 18400, "currency": "EUR"},
     }
     document["pad"] = ["x" * 40 for _ in range(max(0, (size - 110) // 44))]
     return json.dumps(document).encode()

@@ -2,18 +2,16 @@
 
 import asyncio
 import time
-from pathlib import Path
 
 import psutil
 
 from bench import report
+from bench.backlog import FILE_NAMES, function_of
 from bench.load import body_of
 from console.broker import LocalKafka
 from processors.runtimes.contract import Code, Invocation, Status
 from processors.runtimes.pool import ProcessPool
 
-FOLDER = Path(__file__).parent / "functions"
-LANGUAGES = {"javascript": "deal.js", "python": "deal.py"}
 BODY_BYTES = 2_000
 BATCHES = (1, 16, 128)
 INVOCATIONS = {1: 2_000, 16: 16_000, 128: 32_000}
@@ -23,7 +21,7 @@ RUNS = 3
 
 def run(broker: LocalKafka) -> None:
     """Prints a line per language and batch size. No log takes part."""
-    for language in LANGUAGES:
+    for language in FILE_NAMES:
         for batch in BATCHES:
             runs = asyncio.run(measure(language, batch))
             parent_us = sorted(cost for _, cost in runs)[len(runs) // 2]
@@ -57,8 +55,8 @@ async def work(pool: ProcessPool, code: Code, invocations: list[Invocation], rou
 
 
 def code_of(language: str) -> Code:
-    file_name = LANGUAGES[language]
-    return Code("bench", "1", language, file_name, (FOLDER / file_name).read_text())
+    function = function_of(language)
+    return Code(function.source, function.version, language, function.file_name, function.code)
 
 
 def invocation(n: int) -> Invocation:

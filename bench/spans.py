@@ -16,17 +16,11 @@ from pathlib import Path
 import uvloop
 
 from bench import report
-from bench.load import body_of
+from bench.backlog import fill, function_of
 from console.broker import LocalKafka
-from hookmill.codec import FunctionError, HttpRequest, encode
+from hookmill.codec import FunctionError
 from hookmill.config import Config, LoggingConfig, ProcessorsConfig, load_config
-from hookmill.headers import FORMAT, FORMAT_VERSION, HTTP, RECEIVED_AT, REQUEST_ID, SOURCE
-from hookmill.ids import new_request_id
-from hookmill.log import open_log
-from hookmill.records import NewRecord
-from hookmill.registry import Function, Source, publish
 from hookmill.telemetry import configure_logging
-from hookmill.topics import Topic
 from processors.runtimes.contract import Code, Invocation, Outcome, Status
 from processors.service import FunctionStage
 
@@ -72,7 +66,7 @@ def compare(name: str, addresses: Sequence[str]) -> None:
 
 async def measure(config: Config) -> float:
     """CPU seconds for all records; sending them before is not counted."""
-    await fill(config)
+    await fill(config, function_of("python"), RECORDS, BODY_BYTES)
     pool = NoPool()
 
     @contextlib.asynccontextmanager
@@ -88,34 +82,6 @@ async def measure(config: Config) -> float:
     finally:
         await stage.stop()
     return time.process_time() - began
-
-
-async def fill(config: Config) -> None:
-    """The log holds a source and its webhooks."""
-    log = open_log(config)
-    names = config.topics.names
-    await log.ensure_topics(names.specs())
-    source = Source(id="bench", name="Bench", token_hashes=(), function_version="1")
-    function = Function(source="bench", version="1", language="python", file_name="f.py", code="")
-    await publish(log, names.full(Topic.REGISTRY), [source, function])
-    http = encode(HttpRequest("POST", "https://hooks.example/", [("Content-Type", "application/json")]))
-    body = body_of(BODY_BYTES)
-    async with log.sender() as sender:
-        for _ in range(RECORDS // 500):
-            now_us = time.time_ns() // 1_000
-            records = [webhook(body, http, now_us) for _ in range(500)]
-            await sender.send(names.full(Topic.WEBHOOKS), records)
-
-
-def webhook(body: bytes, http: bytes, now_us: int) -> NewRecord:
-    headers = (
-        (FORMAT, FORMAT_VERSION),
-        (REQUEST_ID, new_request_id().encode()),
-        (SOURCE, b"bench"),
-        (RECEIVED_AT, b"%d" % now_us),
-        (HTTP, http),
-    )
-    return NewRecord(body, headers=headers)
 
 
 def main() -> None:
