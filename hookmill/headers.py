@@ -25,6 +25,11 @@ FUNCTION_VERSION: Final = "function-version"
 MESSAGE_ID: Final = "message-id"
 REPLAY_ID: Final = "replay-id"
 REDRIVE_OF: Final = "redrive-of"
+"""`<partition>-<offset>` of the dead letter."""
+SETTLES: Final = "settles"
+"""On the dead-letter topic: the letter that is settled, as above."""
+SETTLED: Final = "settled"
+"""How: `redriven` or `dropped`."""
 
 _MAX_DELIVERY_COUNT: Final = 1_000
 """A guard against forged headers: no schedule has more rungs."""
@@ -40,21 +45,34 @@ def header(headers: Headers, name: str) -> bytes | None:
 
 def text_header(headers: Headers, name: str, default: str = "") -> str:
     """Value as text; bytes that are not UTF-8 are replaced."""
-    value = header(headers, name)
-    return default if value is None else value.decode("utf-8", "replace")
+    return as_text(header(headers, name), default)
 
 
 def int_header(headers: Headers, name: str, default: int) -> int:
     """Value as an integer; `default` when missing, malformed, negative or longer than 18 digits."""
-    value = header(headers, name)
+    return as_int(header(headers, name), default)
+
+
+def delivery_count(headers: Headers) -> int:
+    """Number of this delivery, 1 for the first; missing, malformed or absurd counts as 1 (DESIGN section 4)."""
+    return as_delivery_count(header(headers, DELIVERY_COUNT))
+
+
+def as_text(value: bytes | None, default: str = "") -> str:
+    """As `text_header`, of a value at hand."""
+    return default if value is None else value.decode("utf-8", "replace")
+
+
+def as_int(value: bytes | None, default: int) -> int:
+    """As `int_header`, of a value at hand."""
     if value is None or not value.isdigit() or len(value) > 18:
         return default
     return int(value)
 
 
-def delivery_count(headers: Headers) -> int:
-    """Number of this delivery, 1 for the first; missing, malformed or absurd counts as 1 (DESIGN section 4)."""
-    count = int_header(headers, DELIVERY_COUNT, 1)
+def as_delivery_count(value: bytes | None) -> int:
+    """As `delivery_count`, of a value at hand."""
+    count = as_int(value, 1)
     return count if 1 <= count <= _MAX_DELIVERY_COUNT else 1
 
 

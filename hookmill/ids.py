@@ -1,6 +1,6 @@
 """Ids: of requests, made once by the receiver, and of messages, always derived (DESIGN section 6)."""
 
-from base64 import b32encode
+import struct
 from hashlib import sha256
 from typing import Final
 
@@ -8,6 +8,10 @@ import uuid_utils
 
 _SCHEME: Final = b"hookmill-1"
 """Version of the derivation; changing it changes every id, so it never changes within a major version."""
+
+_ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
+_PAIRS: Final = [first + second for first in _ALPHABET for second in _ALPHABET]
+_TWO_WORDS: Final = struct.Struct(">QQ").unpack_from
 
 
 def new_request_id() -> str:
@@ -22,11 +26,26 @@ def message_id(source: str, request_id: str, kind: str, index: int, generation: 
     but for a replay that asks for new ids.
     """
     parts = (_SCHEME, source.encode(), request_id.encode(), kind.encode(), b"%d" % index, b"%d" % generation)
-    digest = sha256(b"\x00".join(parts)).digest()
-    return b32encode(digest[:16]).rstrip(b"=").decode().lower()
+    return _base32(sha256(b"\x00".join(parts)).digest())
 
 
 def chosen_message_id(source: str, chosen: str) -> str:
     """The id of a message whose function set `messageId`: namespaced by source, as long as a derived one."""
-    digest = sha256(b"\x00".join((_SCHEME, b"chosen", source.encode(), chosen.encode()))).digest()
-    return b32encode(digest[:16]).rstrip(b"=").decode().lower()
+    return _base32(sha256(b"\x00".join((_SCHEME, b"chosen", source.encode(), chosen.encode()))).digest())
+
+
+def _base32(digest: bytes) -> str:
+    """The first 128 bits as base32 of RFC 4648 in lower case, without padding.
+
+    Every message has an id: `base64.b32encode` takes 4.3 us for it, this 0.8. Pairs of characters are 10 bits each; the
+    halves of 60 bits are the largest numbers that Python shifts quickly.
+    """
+    first, last = _TWO_WORDS(digest)
+    high, low = first >> 4, (first & 15) << 56 | last >> 8
+    return (
+        f"{_PAIRS[high >> 50]}{_PAIRS[high >> 40 & 1023]}{_PAIRS[high >> 30 & 1023]}"
+        f"{_PAIRS[high >> 20 & 1023]}{_PAIRS[high >> 10 & 1023]}{_PAIRS[high & 1023]}"
+        f"{_PAIRS[low >> 50]}{_PAIRS[low >> 40 & 1023]}{_PAIRS[low >> 30 & 1023]}"
+        f"{_PAIRS[low >> 20 & 1023]}{_PAIRS[low >> 10 & 1023]}{_PAIRS[low & 1023]}"
+        f"{_PAIRS[last << 2 & 1023]}"
+    )

@@ -10,6 +10,7 @@ from hookmill.log.contract import RecordSender
 from hookmill.records import NewRecord, Span
 from hookmill.registry import Function, Registry, Source
 from hookmill.topics import Topic, TopicNames
+from processors import metrics
 from processors.code import code_of
 from processors.failure import Failure, Reason
 from processors.hold import Hold
@@ -74,9 +75,10 @@ class RecordProcessor:
         async with slots:
             attempt = 0
             while webhooks:
-                results = Results(self._registry, round(self._now_s() * 1_000))
+                results = Results(source, round(self._now_s() * 1_000))
                 webhooks = await self._run(source, webhooks, results)
                 await self._send(results)
+                results.count(metrics.source_label(self._registry, source))
                 if webhooks:
                     await self.hold.wait(attempt, f"no runner for source {source!r}")
                     attempt += 1

@@ -1,35 +1,38 @@
 """The results of a few invocations: records for every topic they lead to."""
 
-from collections.abc import Sequence
+from collections import Counter
 
 from hookmill import codec, headers
 from hookmill.codec import FunctionError, InvocationReport, LogLine
 from hookmill.records import NewRecord
-from hookmill.registry import Function, Registry
+from hookmill.registry import Function
 from hookmill.topics import Topic
 from processors import metrics
 from processors.failure import Failure, Reason, dead_letter
 from processors.runtimes.contract import Outcome, Status
-from processors.split import InvalidOutput, OutputTooLarge, split
+from processors.split import InvalidOutput, Outputs, OutputTooLarge, split
 from processors.webhook import Webhook
 
 
 class Results:
-    """Collects what comes of webhooks; `records` is what must be durable before they count as done.
+    """Collects what comes of webhooks of one source; `records` is what must be durable before they count as done.
 
     Each webhook is settled once. It leaves one report, and its messages or one dead letter, or nothing more if it was
     dropped: never nothing.
     """
 
-    def __init__(self, registry: Registry, now_ms: int) -> None:
+    def __init__(self, source: str, now_ms: int) -> None:
         self.records: dict[Topic, list[NewRecord]] = {
             Topic.EVENTS: [],
             Topic.OBJECTS: [],
             Topic.DEAD_LETTERS: [],
             Topic.INVOCATIONS: [],
         }
-        self._registry = registry
+        self._source = source
         self._now_ms = now_ms
+        self._key = source.encode()
+        self._ended: Counter[Status] = Counter()
+        self._dead: Counter[Reason] = Counter()
 
     def settle(self, webhook: Webhook, function: Function, outcome: Outcome) -> None:
         """The webhook ended as `outcome` says; not for `INFRA`, which ends nothing."""
@@ -43,7 +46,7 @@ class Results:
                 except OutputTooLarge as error:
                     self.fail(webhook, function, Failure.of(Reason.TOO_LARGE, str(error)), outcome)
                 else:
-                    self._deliver(webhook, function, outcome, outputs.events, outputs.objects)
+                    self._deliver(webhook, function, outcome, outputs)
             case Status.DROPPED:
                 self._report(webhook, function, Status.DROPPED, "dropped", outcome.error, outcome)
             case _:
@@ -56,25 +59,23 @@ class Results:
         self.records[Topic.DEAD_LETTERS].append(
             dead_letter(webhook.record, str(webhook.origin), webhook.request_id, function, failure, now_ms=self._now_ms)
         )
-        source = metrics.source_label(self._registry, webhook.source)
-        metrics.dead_letters(source, failure.reason.value).inc()
+        self._dead[failure.reason] += 1
         self._report(webhook, function, failure.status, "dead", failure.error, outcome)
 
-    def _deliver(
-        self,
-        webhook: Webhook,
-        function: Function,
-        outcome: Outcome,
-        events: Sequence[NewRecord],
-        objects: Sequence[NewRecord],
-    ) -> None:
+    def count(self, label: str) -> None:
+        """The metrics know, with `label` for the source. To be called once, when all is durable: counters are slow."""
+        for status, ended in self._ended.items():
+            metrics.invocations(label, status.value).inc(ended)
+        for kind, topic in (("event", Topic.EVENTS), ("object", Topic.OBJECTS)):
+            if sent := len(self.records[topic]):
+                metrics.messages(label, kind).inc(sent)
+        for reason, dead in self._dead.items():
+            metrics.dead_letters(label, reason.value).inc(dead)
+
+    def _deliver(self, webhook: Webhook, function: Function, outcome: Outcome, outputs: Outputs) -> None:
+        events, objects = outputs
         self.records[Topic.EVENTS] += events
         self.records[Topic.OBJECTS] += objects
-        source = metrics.source_label(self._registry, webhook.source)
-        if events:
-            metrics.messages(source, "event").inc(len(events))
-        if objects:
-            metrics.messages(source, "object").inc(len(objects))
         self._report(webhook, function, Status.OK, "delivered", None, outcome, len(events), len(objects))
 
     def _report(
@@ -88,11 +89,11 @@ class Results:
         events: int = 0,
         objects: int = 0,
     ) -> None:
-        metrics.invocations(metrics.source_label(self._registry, webhook.source), status.value).inc()
+        self._ended[status] += 1
         logs: list[LogLine] = [] if outcome is None else list(outcome.logs)
         report = InvocationReport(
             request_id=webhook.request_id,
-            source=webhook.source,
+            source=self._source,
             function_version="" if function is None else function.version,
             status=status.value,
             duration_ms=0.0 if outcome is None else outcome.duration_ms,
@@ -108,11 +109,11 @@ class Results:
         self.records[Topic.INVOCATIONS].append(
             NewRecord(
                 value=codec.encode(report),
-                key=webhook.source.encode() or None,
+                key=self._key or None,
                 headers=(
                     (headers.FORMAT, headers.FORMAT_VERSION),
                     (headers.REQUEST_ID, webhook.request_id.encode()),
-                    (headers.SOURCE, webhook.source.encode()),
+                    (headers.SOURCE, self._key),
                 ),
             )
         )

@@ -8,7 +8,7 @@ import msgspec
 from hookmill import headers
 from hookmill.codec import ObjectWrite, encode
 from hookmill.ids import chosen_message_id, message_id
-from hookmill.records import Headers, NewRecord
+from hookmill.records import Headers, NewRecord, size_bytes
 from hookmill.registry import Function
 from hookmill.topics import MAX_RECORD_BYTES
 from processors.runtimes.contract import Outcome
@@ -27,10 +27,13 @@ _GENERATION: Final = 0
 """Raised by a replay that asks for new ids; there is none yet."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_NULL: Final = b"null"
+_QUOTE: Final = b'"'
 
 _Fields = dict[str, msgspec.Raw]
-_fields: Final = msgspec.json.Decoder(_Fields)
+_decode_fields: Final = msgspec.json.Decoder(_Fields).decode
 """Takes an object apart one level deep: nested values are carried through as text, so no number loses digits."""
+_decode_string: Final = msgspec.json.Decoder(str).decode
 
 
 class InvalidOutput(Exception):
@@ -48,16 +51,28 @@ class Outputs(NamedTuple):
     objects: list[NewRecord]
 
 
+class _Common(msgspec.Struct, frozen=True, gc=False):
+    """What all messages of one invocation have in common."""
+
+    webhook: Webhook
+    received_at: str
+    received_at_json: msgspec.Raw
+    headers: Headers
+    headers_bytes: int
+
+
 def split(webhook: Webhook, function: Function, outcome: Outcome) -> Outputs:
     """The records of an `ok` outcome.
 
     The same webhook and output give the same records, byte for byte, so a repeated delivery repeats no effect.
     Errors: `InvalidOutput`, `OutputTooLarge`; then nothing of the invocation may be sent.
     """
-    base = _headers(webhook, function)
+    received_at = webhook.received_at
+    shared = _headers(webhook, function)
+    common = _Common(webhook, received_at, _quoted(received_at), shared, size_bytes(None, None, shared))
     return Outputs(
-        [_event(webhook, base, index, raw) for index, raw in enumerate(outcome.events)],
-        [_object(webhook, base, index, raw) for index, raw in enumerate(outcome.objects)],
+        [_event(common, index, raw) for index, raw in enumerate(outcome.events)],
+        [_object(common, index, raw) for index, raw in enumerate(outcome.objects)],
     )
 
 
@@ -74,7 +89,7 @@ def _headers(webhook: Webhook, function: Function) -> Headers:
     )
 
 
-def _event(webhook: Webhook, base: Headers, index: int, raw: msgspec.Raw) -> NewRecord:
+def _event(common: _Common, index: int, raw: msgspec.Raw) -> NewRecord:
     """The message as the helper made it, completed.
 
     `messageId` is ours even when the function chose one: the choice is hashed with the source, its text is not kept.
@@ -82,13 +97,14 @@ def _event(webhook: Webhook, base: Headers, index: int, raw: msgspec.Raw) -> New
     `originalTimestamp`, Segment's name for what the sender said (SEGMENT-SPEC W10). `receivedAt` is ours.
     """
     what = f"Event {index}"
+    webhook = common.webhook
     fields = _take_apart(raw, what)
     kind = _text(fields.get("type"))
     if kind not in EVENT_TYPES:
         raise InvalidOutput(f'{what}: "type" must be one of {", ".join(EVENT_TYPES)}.')
     for name in _IDS:
-        if name in fields:
-            fields[name] = _id(fields[name], f'{what} ({kind}): "{name}"')
+        if name in fields and not _became_text(fields, name):
+            raise InvalidOutput(f'{what} ({kind}): "{name}" must be a string or a number.')
     chosen = _text(fields.get("messageId"))
     if chosen:
         own_id = chosen_message_id(webhook.source, chosen)
@@ -96,19 +112,20 @@ def _event(webhook: Webhook, base: Headers, index: int, raw: msgspec.Raw) -> New
         own_id = message_id(webhook.source, webhook.request_id, "event", index, _GENERATION)
     given = fields.get("timestamp")
     timestamp = None if given is None else _instant(given)
-    if timestamp is None and given is not None and bytes(given) != b"null":
+    if timestamp is None and given is not None and bytes(given) != _NULL:
         fields["originalTimestamp"] = given
     fields["messageId"] = _quoted(own_id)
-    fields["timestamp"] = _quoted(timestamp or webhook.received_at)
-    fields["receivedAt"] = _quoted(webhook.received_at)
-    who = _text(fields.get("userId")) or _text(fields.get("anonymousId"))
+    fields["timestamp"] = common.received_at_json if timestamp is None else _quoted(timestamp)
+    fields["receivedAt"] = common.received_at_json
+    who = _string(fields.get("userId")) or _string(fields.get("anonymousId"))
     # Without an id there is nothing to keep in order: the record goes anywhere, instead of all to one partition.
     key = f"{webhook.source}/{who}".encode() if who else None
-    return _record(what, encode(fields), key, base, own_id)
+    return _record(common, what, encode(fields), key, own_id)
 
 
-def _object(webhook: Webhook, base: Headers, index: int, raw: msgspec.Raw) -> NewRecord:
+def _object(common: _Common, index: int, raw: msgspec.Raw) -> NewRecord:
     what = f"Object {index}"
+    webhook = common.webhook
     fields = _take_apart(raw, what)
     collection = _string(fields.get("collection"))
     if not collection or len(collection) > MAX_COLLECTION_CHARACTERS:
@@ -120,58 +137,55 @@ def _object(webhook: Webhook, base: Headers, index: int, raw: msgspec.Raw) -> Ne
     if not object_id:
         raise InvalidOutput(f"{what} ({collection}): the id must be a non-empty string or a number.")
     given = fields.get("properties")
-    properties = {} if given is None else _take_apart(given, f"{what} ({collection}): properties")
     write = ObjectWrite(
         collection=collection,
         id=object_id,
         version=(webhook.received_at_us, webhook.origin.partition, webhook.origin.offset, _GENERATION, index),
         message_id=own_id,
-        received_at=webhook.received_at,
-        properties=properties,
+        received_at=common.received_at,
+        properties={} if given is None else _take_apart(given, f"{what} ({collection}): properties"),
     )
     key = f"{webhook.source}/{collection}/{object_id}".encode()
-    return _record(what, encode(write), key, base, own_id)
+    return _record(common, what, encode(write), key, own_id)
 
 
-def _record(what: str, value: bytes, key: bytes | None, base: Headers, own_id: str) -> NewRecord:
-    size = len(value) + len(key or b"") + sum(len(name) + len(text) for name, text in base)
+def _record(common: _Common, what: str, value: bytes, key: bytes | None, own_id: str) -> NewRecord:
+    size = len(value) + len(key or b"") + common.headers_bytes
     if size > MAX_OUTPUT_BYTES:
         raise OutputTooLarge(f"{what} needs {size:,} bytes; a record holds {MAX_OUTPUT_BYTES:,}.")
-    return NewRecord(value=value, key=key, headers=(*base, (headers.MESSAGE_ID, own_id.encode())))
+    return NewRecord(value, key, (*common.headers, (headers.MESSAGE_ID, own_id.encode())))
 
 
 def _take_apart(raw: msgspec.Raw, what: str) -> _Fields:
     try:
-        return _fields.decode(raw)
+        return _decode_fields(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise InvalidOutput(f"{what}: must be a JSON object.") from None
 
 
-def _id(raw: msgspec.Raw, what: str) -> msgspec.Raw:
-    """The id as a JSON string, or null: numbers become text digit by digit (SEGMENT-SPEC W11, note)."""
-    if bytes(raw) == b"null":
-        return raw
-    text = _text(raw)
-    if text is None:
-        raise InvalidOutput(f"{what} must be a string or a number.")
-    return raw if bytes(raw)[:1] == b'"' else _quoted(text)
+def _became_text(fields: _Fields, name: str) -> bool:
+    """Whether the id is a JSON string now, or null: numbers become text digit by digit (SEGMENT-SPEC W11, note)."""
+    raw = fields[name]
+    if _string(raw) is not None:
+        return True
+    digits = _text(raw)
+    if digits is not None:
+        fields[name] = _quoted(digits)
+    return digits is not None or bytes(raw) == _NULL
 
 
 def _text(raw: msgspec.Raw | None) -> str | None:
     """A JSON string's text, or a number's digits as they were written; `None` for everything else."""
-    if raw is None:
-        return None
+    text = _string(raw)
+    if text is not None or raw is None:
+        return text
     token = bytes(raw)
-    if token[:1] in b"-0123456789":
-        return token.decode()
-    return _string(raw)
+    return token.decode() if token[:1] in b"-0123456789" else None
 
 
 def _string(raw: msgspec.Raw | None) -> str | None:
-    if raw is None or bytes(raw)[:1] != b'"':
-        return None
     try:
-        return msgspec.json.decode(raw, type=str)
+        return None if raw is None else _decode_string(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
@@ -187,7 +201,7 @@ def _instant(raw: msgspec.Raw) -> str | None:
     if not text:
         return None
     try:
-        if bytes(raw)[:1] == b'"':
+        if bytes(raw)[:1] == _QUOTE:
             instant = datetime.fromisoformat(text)
         else:
             instant = _EPOCH + timedelta(milliseconds=float(text))

@@ -1,6 +1,7 @@
 """A webhook as the function stage sees it: what its record says, and the invocation to make of it."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -50,17 +51,18 @@ def read_webhook(record: Record) -> Webhook:
     A record of a foreign producer may lack headers: the request id is then made of the origin, so that a redelivery
     has the same one, and the instant is the record's.
     """
-    origin = _origin(record)
-    received_at_us = headers.int_header(record.headers, headers.RECEIVED_AT, -1)
+    values = dict(record.headers)  # of repeated headers the last one counts, as in `headers.header`
+    origin = _origin(record, values.get(headers.ORIGIN))
+    received_at_us = headers.as_int(values.get(headers.RECEIVED_AT), -1)
     if not 0 <= received_at_us <= _MAX_INSTANT_US:
         received_at_us = min(max(record.timestamp_ms, 0) * 1_000, _MAX_INSTANT_US)
     return Webhook(
         record=record,
-        source=headers.text_header(record.headers, headers.SOURCE),
-        request_id=headers.text_header(record.headers, headers.REQUEST_ID) or str(origin),
+        source=headers.as_text(values.get(headers.SOURCE)),
+        request_id=headers.as_text(values.get(headers.REQUEST_ID)) or str(origin),
         received_at_us=received_at_us,
         origin=origin,
-        delivery_count=headers.delivery_count(record.headers),
+        delivery_count=headers.as_delivery_count(values.get(headers.DELIVERY_COUNT)),
     )
 
 
@@ -83,14 +85,21 @@ def read_invocation(webhook: Webhook) -> Invocation | Failure:
 
 def iso_milliseconds(instant_us: int) -> str:
     """Epoch microseconds as ISO 8601 in UTC with three decimals."""
-    instant = _EPOCH + timedelta(milliseconds=instant_us // 1_000)
-    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    seconds, milliseconds = divmod(instant_us // 1_000, 1_000)
+    return f"{_iso_seconds(seconds)}.{milliseconds:03d}Z"
 
 
-def _origin(record: Record) -> Origin:
-    topic, _, place = headers.text_header(record.headers, headers.ORIGIN).rpartition(":")
-    topic, _, partition = topic.rpartition(":")
-    # 18 digits fit the 64 bits that every reader of a version has.
-    if topic and all(part.isascii() and part.isdigit() and len(part) <= 18 for part in (partition, place)):
-        return Origin(topic, int(partition), int(place))
+@lru_cache(maxsize=1_024)
+def _iso_seconds(seconds: int) -> str:
+    """Kept, because webhooks come in the order of their instants: one text serves all of a second."""
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _origin(record: Record, header: bytes | None) -> Origin:
+    if header is not None:
+        topic, _, place = headers.as_text(header).rpartition(":")
+        topic, _, partition = topic.rpartition(":")
+        # 18 digits fit the 64 bits that every reader of a version has.
+        if topic and all(part.isascii() and part.isdigit() and len(part) <= 18 for part in (partition, place)):
+            return Origin(topic, int(partition), int(place))
     return Origin(record.topic, record.partition, record.offset)

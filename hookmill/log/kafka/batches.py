@@ -43,11 +43,17 @@ def pack(
     full_bytes = min(_FULL_BATCH_BYTES, destination.max_batch_bytes)
     batches: list[tuple[int, BatchBuilder]] = []
     filling: dict[int, BatchBuilder] = {}
+    last_key, last_partition = b"", partition_of(b"", destination.partitions)
     for record in records:
         key = record.key
         partition = record.partition
         if partition is None:
-            partition = keyless_partition if key is None else partition_of(key, destination.partitions)
+            if key is None:
+                partition = keyless_partition
+            else:
+                if key != last_key:  # often equal: reports of one source, messages about one person
+                    last_key, last_partition = key, partition_of(key, destination.partitions)
+                partition = last_partition
         elif not 0 <= partition < destination.partitions:
             raise ValueError(
                 f'Topic "{destination.topic}" has {destination.partitions} partitions, not a partition {partition}.'
@@ -86,12 +92,13 @@ def _murmur2(data: bytes) -> int:
 
     aiokafka has it too, byte by byte: 4.5 us for a key of 40 bytes where this takes 2.1, of 6 for the whole record.
     """
+    mix, mask = _MIX, _MASK
     length = len(data)
     state = _SEED ^ length
     for word in struct.unpack_from(f"<{length >> 2}I", data):
-        word = word * _MIX & _MASK
-        state = (state * _MIX ^ (word ^ word >> 24) * _MIX) & _MASK
+        word = word * mix & mask
+        state = (state * mix ^ (word ^ word >> 24) * mix) & mask
     if length & 3:
-        state = (state ^ int.from_bytes(data[length & ~3 :], "little")) * _MIX & _MASK
-    state = (state ^ state >> 13) * _MIX & _MASK
+        state = (state ^ int.from_bytes(data[length & ~3 :], "little")) * mix & mask
+    state = (state ^ state >> 13) * mix & mask
     return state ^ state >> 15
