@@ -5,10 +5,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from hookmill.errors import ConfigError
+from hookmill.retry import DELAYS_S, MAX_RETRIES
 from hookmill.topics import MAX_BODY_BYTES, TopicNames
 
 ENV_PREFIX = "HOOKMILL_"
@@ -68,6 +69,8 @@ class ProcessorsConfig(_Section):
     """Runner processes at once, of all sources together."""
     runner_idle_s: Seconds = 60.0
     """A runner without work for so long is stopped."""
+    isolation: Literal["off", "best-effort", "strict"] = "best-effort"
+    """What functions are confined by: nothing, every layer that the kernel has, or all layers or no start."""
     commit_interval_s: Seconds = 0.5
     drain_timeout_s: Seconds = 20.0
     node: Path | None = None
@@ -83,12 +86,27 @@ class SinksConfig(_Section):
     drain_timeout_s: Seconds = 20.0
 
 
+def _rising(delays_s: list[float]) -> list[float]:
+    if delays_s != sorted(delays_s):
+        raise ValueError("each delay must be at least as long as the one before")
+    return delays_s
+
+
+class RetryConfig(_Section):
+    """When failed deliveries are tried again; the same for every process of an installation."""
+
+    delays_s: Annotated[
+        list[Seconds], Field(min_length=MAX_RETRIES, max_length=MAX_RETRIES), AfterValidator(_rising)
+    ] = [*DELAYS_S]
+    """Waits before the second to sixth delivery, as JSON; the delay topics keep their names whatever they wait."""
+
+
 class AdminConfig(_Section):
     """The port for probes and metrics: /healthz, /readyz, /metrics."""
 
     host: str = "127.0.0.1"
     port: Port | None = None
-    """Empty means the stage's own: ingest and dev 8081, process 8082, sink 8083; 0 picks a free one."""
+    """Empty means the stage's own: ingest and dev 8081, process 8082, sink 8083, mover 8084; 0 picks a free one."""
 
 
 class TopicsConfig(_Section):
@@ -129,6 +147,7 @@ class Config(BaseSettings):
     ingest: IngestConfig = IngestConfig()
     processors: ProcessorsConfig = ProcessorsConfig()
     sinks: SinksConfig = SinksConfig()
+    retry: RetryConfig = RetryConfig()
     admin: AdminConfig = AdminConfig()
     logging: LoggingConfig = LoggingConfig()
 

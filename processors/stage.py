@@ -16,6 +16,7 @@ from hookmill.topics import Topic
 from processors.feeder import Feeder
 from processors.hold import Abandoned
 from processors.processor import RecordProcessor
+from processors.runtimes.confinement import Level
 from processors.runtimes.contract import RunnerPool
 from processors.runtimes.pool import ProcessPool
 
@@ -36,7 +37,8 @@ each several times and took 18 % of the stage's CPU."""
 
 def process_pool(config: ProcessorsConfig) -> ProcessPool:
     """The pool that production uses."""
-    return ProcessPool(config.node, max_runners=config.max_runners, idle_s=config.runner_idle_s)
+    isolation = Level(config.isolation)
+    return ProcessPool(config.node, config.max_runners, config.runner_idle_s, isolation)
 
 
 class Stage:

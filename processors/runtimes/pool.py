@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from hookmill.codec import FunctionError
+from processors.runtimes.confinement import Level
 from processors.runtimes.contract import Code, Invocation, Outcome
 from processors.runtimes.errors import RunnerUnavailable
 from processors.runtimes.lane import BATCH_INVOCATIONS, Call, Lane
@@ -25,8 +26,10 @@ class ProcessPool:
     its turn. A runner without work ends after `idle_s`, one of a version no longer called within a second.
     """
 
-    def __init__(self, node: Path | None, max_runners: int, idle_s: float) -> None:
-        self._nursery = Nursery(node)
+    def __init__(
+        self, node: Path | None, max_runners: int, idle_s: float, isolation: Level = Level.BEST_EFFORT
+    ) -> None:
+        self._nursery = Nursery(node, isolation)
         self._max_runners = max_runners
         self._idle_s = idle_s
         self._slots_per_lane = min(SLOTS_PER_SOURCE, max_runners, os.cpu_count() or 1)

@@ -7,7 +7,6 @@ import socket
 from typing import Self
 
 from processors.runtimes.commands import Launch
-from processors.runtimes.ledger import MAX_BYTES
 from processors.runtimes.zygote import Fork, Zygote
 
 STDERR_BYTES = 8_192
@@ -33,10 +32,9 @@ class RunnerProcess:
     @classmethod
     async def start(cls, zygote: Zygote, launch: Launch, channel: socket.socket, ledger: int) -> Self:
         """Started. Errors: `RunnerUnavailable`."""
-        order: dict[str, object] = {"argv": launch.argv, "limits": {"file_bytes": MAX_BYTES}}
         reading, writing = os.pipe()
         try:
-            fork = await zygote.fork(order, (channel.fileno(), ledger, writing))
+            fork = await zygote.fork(launch, (channel.fileno(), ledger, writing))
         except BaseException:
             os.close(reading)
             raise

@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple, Self
 import msgspec
 
 from hookmill.telemetry import get_logger
+from processors.runtimes.commands import Launch
 from processors.runtimes.errors import RunnerUnavailable
 from processors.runtimes.progress import START_DEADLINE_S
 
@@ -91,13 +92,13 @@ class Zygote:
         """Of its process."""
         return self._process.pid
 
-    async def fork(self, order: dict[str, object], descriptors: Sequence[int]) -> Fork:
+    async def fork(self, launch: Launch, descriptors: Sequence[int]) -> Fork:
         """A runner's process is there; channel, ledger and standard error are its. Errors: `RunnerUnavailable`."""
         number = next(self._orders)
         reply: asyncio.Future[Fork] = self._loop.create_future()
         self._forks[number] = reply
         try:
-            if not self._tell({"fork": number, **order}, descriptors):
+            if not self._tell({"fork": number, "launch": launch}, descriptors):
                 raise RunnerUnavailable("The zygote is gone.")
             async with asyncio.timeout(START_DEADLINE_S):
                 return await reply

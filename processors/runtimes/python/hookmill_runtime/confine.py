@@ -2,11 +2,9 @@
 
 import ctypes
 import os
-import resource
 import signal
 
 _PR_SET_PDEATHSIG = 1
-_MEGABYTE = 1_048_576
 
 
 def die_with_parent(parent: int) -> None:
@@ -14,8 +12,3 @@ def die_with_parent(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)  # it was gone before
-
-
-def limit_memory(megabytes: int) -> None:
-    """Allocations beyond it raise MemoryError. Data segment, not address space: shared libraries do not count."""
-    resource.setrlimit(resource.RLIMIT_DATA, (megabytes * _MEGABYTE,) * 2)

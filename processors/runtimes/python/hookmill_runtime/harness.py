@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 
-from . import confine, frames, segment
+from . import frames, segment
 from .batch import BatchRunner
 from .function import Handler, load_handler
 from .load import Load, parse_load
@@ -29,7 +29,6 @@ def serve(channel_descriptor: int, ledger: int) -> None:
 
 
 def _work(load: Load, channel: frames.Channel, ledger: int) -> None:
-    confine.limit_memory(load.limits.memory_mb)
     sys.modules["segment"] = segment
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)

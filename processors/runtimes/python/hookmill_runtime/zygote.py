@@ -15,17 +15,26 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 from . import codec, confine, harness
+
+if TYPE_CHECKING:
+    from processors.runtimes import confinement
+    from processors.runtimes.confinement import node
+else:
+    import confinement
+    from confinement import node
 
 CHANNEL: Final = 3
 LEDGER: Final = 4
 """Descriptors of every runner, after the three standard ones."""
 _STDERR: Final = 2
 _FIRST_OTHER: Final = 5
-_END_OF_DESCRIPTORS: Final = 1 << 20
+_DATA_OF_PYTHON: Final = ("/etc/ld.so.cache", "/usr/share/zoneinfo")
 _MAX_ORDER_BYTES: Final = 65_536
 _FAILED: Final = 70
 """EX_SOFTWARE of sysexits.h: the runner did not come to its program."""
@@ -33,29 +42,35 @@ _FAILED: Final = 70
 
 @dataclass(frozen=True)
 class Birth:
-    """What a fork is to become; `argv` is empty for a Python runner."""
+    """What a fork is to become."""
 
     zygote: int
-    argv: list[str]
-    limits: dict[str, int]
+    launch: dict[str, Any]
+    """As `processors.runtimes.commands.Launch` has it."""
 
 
 def main() -> None:
-    """Serves one pool until it is gone. Arguments: the search path, the folder of orjson, the control socket."""
+    """Serves one pool until it is gone.
+
+    Arguments: the search path of runners, the folder of `confinement`, that of orjson, the layers that runners apply,
+    the descriptor of the control socket.
+    """
     confine.die_with_parent(os.getppid())
-    _, _, orjson_folder, control = sys.argv
+    _, _, confinement_folder, orjson_folder, layers, control = sys.argv
     sys.argv[:] = [""]
+    sys.path.remove(confinement_folder)
     codec.use_orjson(orjson_folder)
     _allow_many_descriptors()
+    reads_of_python = _reads_of_python()
     gc.collect()
     gc.freeze()
     birth = Zygote(socket.socket(fileno=int(control))).serve()
     if birth is not None:
-        _live(birth)
+        _live(birth, confinement.Layers(**codec.loads(layers)), reads_of_python)
 
 
 class Zygote:
-    """Takes orders from the pool: `{"fork": number, "argv", "limits"}` with three descriptors, `{"kill": pid}`.
+    """Takes orders from the pool: `{"fork": number, "launch"}` with three descriptors, `{"kill": pid}`.
 
     Tells `{"ready": true}` once, `{"forked": number, "pid"}` and `{"ended": pid, "code"}`, as `subprocess` has codes.
     """
@@ -91,7 +106,7 @@ class Zygote:
         if pid == 0:
             self._forget_everything()
             _take_places(descriptors)
-            return Birth(zygote, order["argv"], order["limits"])
+            return Birth(zygote, order["launch"])
         for descriptor in descriptors:
             os.close(descriptor)
         self._children[pid] = os.pidfd_open(pid)
@@ -119,15 +134,15 @@ class Zygote:
         self._children.clear()
 
 
-def _live(birth: Birth) -> None:
+def _live(birth: Birth, layers: "confinement.Layers", reads_of_python: list[str]) -> None:
     """The life of a runner; never returns."""
     try:
         os.setpgid(0, 0)
         confine.die_with_parent(birth.zygote)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (birth.limits["file_bytes"],) * 2)
-        if birth.argv:
-            os.execv(birth.argv[0], birth.argv)  # noqa: S606  # our own command
+        argv = birth.launch["argv"]
+        confinement.apply(_profile(birth.launch, () if argv else reads_of_python), layers)
+        if argv:
+            os.execve(argv[0], argv, {**os.environ, **node.ENVIRONMENT})  # noqa: S606  # our own command
         harness.serve(CHANNEL, LEDGER)
     except BaseException:
         traceback.print_exc(file=sys.__stderr__)
@@ -135,14 +150,30 @@ def _live(birth: Birth) -> None:
         os._exit(_FAILED)
 
 
+def _profile(launch: dict[str, Any], reads: Iterable[str]) -> "confinement.Profile":
+    return confinement.Profile(
+        executes=tuple(launch["executes"]),
+        reads=(*launch["reads"], *reads),
+        memory_mb=launch["memory_mb"],
+        file_bytes=launch["file_bytes"],
+        keep_fds=frozenset({0, 1, _STDERR, CHANNEL, LEDGER}),
+    )
+
+
+def _reads_of_python() -> list[str]:
+    """The library, and beside the system's libraries that are loaded already those that its other modules need."""
+    loaded = Path("/proc/self/maps").read_text().splitlines()
+    libraries = {str(Path(line[line.index("/") :]).parent) for line in loaded if ".so" in line}
+    return [path for path in {*sys.path, *libraries, *_DATA_OF_PYTHON} if Path(path).exists()]
+
+
 def _take_places(descriptors: list[int]) -> None:
-    """Channel, ledger and standard error are where a runner looks for them; nothing else is open."""
+    """Channel, ledger and standard error are where a runner looks for them."""
     # Out of the way first: one may lie on the place of another.
     channel, ledger, stderr = (fcntl.fcntl(descriptor, fcntl.F_DUPFD, 2 * _FIRST_OTHER) for descriptor in descriptors)
     os.dup2(channel, CHANNEL)
     os.dup2(ledger, LEDGER)
     os.dup2(stderr, _STDERR)
-    os.closerange(_FIRST_OTHER, _END_OF_DESCRIPTORS)
 
 
 def _kill(pid: int) -> None:
