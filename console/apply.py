@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from console.project import Project, ProjectSource
+from console.reports import quote_line
 from console.tokens import TokenFile
 from hookmill.codec import FunctionError
 from hookmill.config import ProcessorsConfig
@@ -61,11 +62,12 @@ async def _check(source: ProjectSource, pool: RunnerPool) -> str | None:
 
 
 def describe(source: ProjectSource, error: FunctionError) -> str:
-    """One line for the author: file, line, class, message."""
+    """For the author: file, line, column, class, message; below it the line itself where that is told."""
     place = str(source.folder / source.function.file_name)
-    if error.line is not None:
-        place += f":{error.line}"
-    return f"{place}: {error.kind}: {error.message}"
+    for number in (error.line, error.column):
+        if number is not None:
+            place += f":{number}"
+    return f"{place}: {error.kind}: {error.message}{quote_line(error)}"
 
 
 def entities_of(project: Project, registry: Registry, tokens: TokenFile) -> list[Entity]:

@@ -205,6 +205,48 @@ def apply(folder: Path = Path(), *, common: Common = Common()) -> ExitCode:
     return _run(run())
 
 
+@app.command(name="test")
+def run_examples(
+    folder: Path = Path(),
+    *,
+    source: Annotated[list[str] | None, Parameter(negative=())] = None,
+    update: Annotated[bool, Parameter(negative=())] = False,
+    as_json: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    common: Common = Common(),
+) -> ExitCode:
+    """Run the examples of a project folder and compare what comes with what their files expect.
+
+    Parameters
+    ----------
+    folder
+        The project folder.
+    source
+        Slug of a source to run alone; may be given several times.
+    update
+        Write what came into the files whose expectation is missing or wrong.
+    as_json
+        Print one JSON object instead of text.
+    """
+    from console.project import load_project
+    from console.trial import choose_sources, try_sources
+    from console.verdicts import has_failed, judge_all, print_verdicts, update_expectations, verdicts_json
+
+    if common.log_level is None and "HOOKMILL_LOGGING__LEVEL" not in os.environ:
+        common = replace(common, log_level="warning")
+    config = common.config()
+    sources = choose_sources(load_project(folder), source or ())
+    verdicts = judge_all(_run(try_sources(sources, config.processors)))
+    if as_json:
+        print(verdicts_json(verdicts))
+    else:
+        print_verdicts(Console(markup=False, highlight=False, soft_wrap=True), verdicts)
+    if not update:
+        return ExitCode.FAILED if has_failed(verdicts) else ExitCode.OK
+    for file in update_expectations(verdicts):
+        print(f"updated {file}", file=sys.stderr)
+    return ExitCode.FAILED if any(source.problem for source in verdicts) else ExitCode.OK
+
+
 @topics_app.command
 def ensure(*, common: Common = Common()) -> ExitCode:
     """Create the topics that are missing; say where existing ones differ from what this version wants."""

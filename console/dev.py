@@ -8,10 +8,11 @@ from pathlib import Path
 from rich.console import Console
 
 from console.apply import apply_project
+from console.examples import example_files, load_example
 from console.project import Project, load_project
 from console.reload import Reloader
 from console.reports import ReportTail, describe_report
-from console.samples import example_files, load_example, post_sample
+from console.samples import post_sample
 from console.stages import INGEST_ADMIN_PORT, receiver_services, sink_workers
 from console.tables import print_tables, read_tables
 from console.tokens import TokenFile
@@ -115,7 +116,7 @@ async def _send_samples(dev: Dev, url: str, finished: asyncio.Queue[InvocationRe
         token = dev.tokens.get(source.slug)
         if not examples or token is None:
             continue
-        request_id = await post_sample(url, token, load_example(examples[0]))
+        request_id = await post_sample(url, token, load_example(examples[0]).sample)
         waiting.add(request_id)
         dev.screen.print(f"Sent {examples[0]} -> {request_id}")
     async with asyncio.timeout(_SAMPLES_DEADLINE_S):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from hookmill.codec import InvocationReport, decode_report
+from hookmill.codec import FunctionError, InvocationReport, decode_report
 from hookmill.errors import LogError
 from hookmill.log import Log
 from hookmill.telemetry import get_logger
@@ -18,16 +18,32 @@ _POLL_S = 0.5
 
 def describe_report(report: InvocationReport) -> str:
     """One line: source, outcome, messages, milliseconds; more lines for an error and for what the function printed."""
-    counts = f"{_plural(report.events, 'event')}, {_plural(report.objects, 'object')}"
+    counts = f"{plural(report.events, 'event')}, {plural(report.objects, 'object')}"
     line = f"{report.source}  {report.status}  {counts}  {report.duration_ms:.1f} ms  {report.request_id}"
     if report.next != "delivered":
         line += f"  -> {report.next}"
     if report.error is not None:
-        place = f" (line {report.error.line})" if report.error.line is not None else ""
-        line += f"\n    {report.error.kind}: {report.error.message}{place}"
+        line += "\n    " + describe_error(report.error).replace("\n", "\n    ")
     for printed in report.logs:
         line += f"\n    [{printed.level}] {printed.text}"
     return printable(line)
+
+
+def describe_error(error: FunctionError) -> str:
+    """Class, message and line; for a syntax error also the line itself, with a caret under what is wrong in it."""
+    place = f" (line {error.line})" if error.line is not None else ""
+    return f"{error.kind}: {error.message}{place}{quote_line(error)}"
+
+
+def quote_line(error: FunctionError) -> str:
+    """The line that the error is in and a caret under its column, each after a line break; empty if it is not told."""
+    if not error.source_line:
+        return ""
+    text = error.source_line.rstrip()
+    if error.column is None:
+        return f"\n    {text}"
+    before = "".join(char if char == "\t" else " " for char in text[: error.column - 1])
+    return f"\n    {text}\n    {before.ljust(error.column - 1)}^"
 
 
 def printable(text: str) -> str:
@@ -35,7 +51,8 @@ def printable(text: str) -> str:
     return "".join(char if char == "\n" or char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def _plural(count: int, noun: str) -> str:
+def plural(count: int, noun: str) -> str:
+    """`1 event`, `2 events`."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 

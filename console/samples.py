@@ -1,14 +1,12 @@
-"""Sample webhooks: the `examples/*.json` of a source, and posting one to a receiver."""
+"""Posting a sample webhook to a receiver."""
 
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlencode
 
 import aiohttp
-from pydantic import BaseModel, ConfigDict, ValidationError
 
+from console.examples import Sample, example_files, load_example
 from console.project import SOURCES
 from hookmill.errors import ConfigError, HookmillError
 
@@ -17,46 +15,6 @@ _DEADLINE_S = 30.0
 
 class SendError(HookmillError):
     """The receiver did not take the sample."""
-
-
-class _ExampleFile(BaseModel):
-    """What an example file may hold; `expect` is for tests."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    headers: dict[str, str] = {}
-    query: dict[str, str] = {}
-    body: Any
-    expect: dict[str, Any] | None = None
-
-
-@dataclass(frozen=True)
-class Sample:
-    """A webhook to post. `body` is sent as it is."""
-
-    body: bytes
-    headers: dict[str, str] = field(default_factory=dict)
-    query: dict[str, str] = field(default_factory=dict)
-
-
-def example_files(source_folder: Path) -> list[Path]:
-    """The source's examples, by name."""
-    return sorted((source_folder / "examples").glob("*.json"))
-
-
-def load_example(path: Path) -> Sample:
-    """The webhook of an example file. Errors: `ConfigError` naming the file."""
-    try:
-        example = _ExampleFile.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from None
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        place = ".".join(str(part) for part in problem["loc"]) or "the file"
-        raise ConfigError(f"{path}: {place}: {problem['msg']}.") from None
-    headers = {"Content-Type": "application/json", **example.headers}
-    body = json.dumps(example.body, ensure_ascii=False, indent=2).encode()
-    return Sample(body, headers, example.query)
 
 
 def choose_sample(project: Path, source: str, example: str | None, body: Path | None) -> Sample:
@@ -72,7 +30,7 @@ def choose_sample(project: Path, source: str, example: str | None, body: Path | 
     chosen = files.get(example or next(iter(files)))
     if chosen is None:
         raise ConfigError(f"Source {source!r} has no example {example!r}; it has: {', '.join(files)}.")
-    return load_example(chosen)
+    return load_example(chosen).sample
 
 
 async def post_sample(url: str, token: str, sample: Sample) -> str:
@@ -84,7 +42,7 @@ async def post_sample(url: str, token: str, sample: Sample) -> str:
     try:
         async with (
             aiohttp.ClientSession(timeout=deadline) as session,
-            session.post(target, data=sample.body, headers=sample.headers) as answer,
+            session.request(sample.method, target, data=sample.body, headers=sample.headers) as answer,
         ):
             text = await answer.text()
             if answer.status != 202:

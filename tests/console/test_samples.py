@@ -1,10 +1,10 @@
-"""Example files and what is posted of them."""
+"""What is posted as a sample."""
 
 from pathlib import Path
 
 import pytest
 
-from console.samples import SendError, choose_sample, load_example, post_sample
+from console.samples import SendError, choose_sample, post_sample
 from hookmill.errors import ConfigError
 
 
@@ -41,15 +41,6 @@ def test_an_unknown_example_is_refused_with_those_that_exist(project: Path) -> N
 def test_a_source_without_examples_is_refused(project: Path) -> None:
     with pytest.raises(ConfigError, match="has no examples"):
         choose_sample(project, "other", None, None)
-
-
-@pytest.mark.parametrize("text", ["{", "{}", '{"body": 1, "colour": 2}'])
-def test_a_bad_example_is_refused_by_its_name(tmp_path: Path, text: str) -> None:
-    path = tmp_path / "x.json"
-    path.write_text(text)
-
-    with pytest.raises(ConfigError, match=r"x\.json"):
-        load_example(path)
 
 
 async def test_a_receiver_that_is_away_is_named(project: Path) -> None:
