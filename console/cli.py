@@ -1,24 +1,18 @@
 """The command `hookmill`."""
 
-import asyncio
 import os
 import sys
-from collections.abc import Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal
 
-import uvloop
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
+from console.command import Common, run_async
 from hookmill import __version__
-from hookmill.config import Config, load_config
 from hookmill.errors import ConfigError, HookmillError
 from hookmill.lifecycle import ExitCode, Readiness, exit_code, serve
-from hookmill.telemetry import configure_logging
-
-T = TypeVar("T")
 
 app = App(
     name="hookmill",
@@ -29,36 +23,9 @@ app = App(
 )
 topics_app = App(name="topics", help="The topics on the log.")
 app.command(topics_app)
-
-
-@Parameter(name="*")
-@dataclass(frozen=True)
-class Common:
-    """Options of every command; each overrides the `HOOKMILL_*` variable of the same meaning."""
-
-    data_dir: Annotated[Path | None, Parameter(help="Folder of the embedded log and the local warehouse.")] = None
-    bootstrap_servers: Annotated[
-        str | None,
-        Parameter(name=["--bootstrap-servers", "--bootstrap-server"], help="Kafka brokers; none: the embedded log."),
-    ] = None
-    topic_prefix: Annotated[str | None, Parameter(help="What the names of topics and groups begin with.")] = None
-    admin_port: Annotated[int | None, Parameter(help="Port of /healthz, /readyz and /metrics; 0 picks one.")] = None
-    log_level: Annotated[Literal["debug", "info", "warning", "error"] | None, Parameter(help="Least level.")] = None
-    log_format: Annotated[Literal["auto", "json", "console"] | None, Parameter(help="Form of log lines.")] = None
-
-    def config(self, **sections: dict[str, Any]) -> Config:
-        """The configuration with these options over the environment; logging is set up by it."""
-        overrides: dict[str, Any] = {
-            "data_dir": self.data_dir,
-            "kafka": {"bootstrap_servers": self.bootstrap_servers},
-            "topics": {"prefix": self.topic_prefix},
-            "admin": {"port": self.admin_port},
-            "logging": {"level": self.log_level, "format": self.log_format},
-            **sections,
-        }
-        config = load_config(overrides)
-        configure_logging(config.logging)
-        return config
+app.command(
+    "console.dlq:dlq_app", name="dlq", help="Dead letters: what could not be delivered, and what to do with it."
+)
 
 
 @app.command
@@ -121,11 +88,11 @@ def dev(
         raise ConfigError("--kafka local starts a broker, --bootstrap-servers names one: use only one of them.")
 
     if kafka is None:
-        return _run(run_dev(config, folder, screen, send_samples=samples))
+        return run_async(run_dev(config, folder, screen, send_samples=samples))
     screen.print("Starting Kafka ...")
     with LocalKafka(config.data_dir / "kafka") as broker:
         served = config.kafka.model_copy(update={"bootstrap_servers": broker.bootstrap_servers})
-        return _run(run_dev(config.model_copy(update={"kafka": served}), folder, screen, send_samples=samples))
+        return run_async(run_dev(config.model_copy(update={"kafka": served}), folder, screen, send_samples=samples))
 
 
 @app.command
@@ -143,7 +110,7 @@ def ingest(*, host: str | None = None, port: int | None = None, common: Common =
 
     config = common.config(ingest={"host": host, "port": port})
     readiness = Readiness()
-    return _run(serve(ingest_services(config, readiness), readiness))
+    return run_async(serve(ingest_services(config, readiness), readiness))
 
 
 @app.command
@@ -153,7 +120,7 @@ def process(*, common: Common = Common()) -> ExitCode:
 
     config = common.config()
     readiness = Readiness()
-    return _run(serve(process_services(config, readiness), readiness))
+    return run_async(serve(process_services(config, readiness), readiness))
 
 
 @app.command
@@ -173,7 +140,7 @@ def sink(*names: str, common: Common = Common()) -> ExitCode:
         readiness = Readiness()
         return await serve(await sink_services(config, readiness, names), readiness)
 
-    return _run(run())
+    return run_async(run())
 
 
 @app.command
@@ -202,7 +169,7 @@ def apply(folder: Path = Path(), *, common: Common = Common()) -> ExitCode:
             print("nothing changed")
         return ExitCode.OK
 
-    return _run(run())
+    return run_async(run())
 
 
 @app.command(name="test")
@@ -235,7 +202,7 @@ def run_examples(
         common = replace(common, log_level="warning")
     config = common.config()
     sources = choose_sources(load_project(folder), source or ())
-    verdicts = judge_all(_run(try_sources(sources, config.processors)))
+    verdicts = judge_all(run_async(try_sources(sources, config.processors)))
     if as_json:
         print(verdicts_json(verdicts))
     else:
@@ -259,7 +226,7 @@ def ensure(*, common: Common = Common()) -> ExitCode:
             print(line)
         return ExitCode.OK
 
-    return _run(run())
+    return run_async(run())
 
 
 @app.command
@@ -293,7 +260,7 @@ def send(
     if token is None:
         raise ConfigError(f"{folder} has no token for source {source!r}. `hookmill dev` or `hookmill apply` makes one.")
     sample = choose_sample(folder, source, example, body)
-    print(_run(post_sample(url, token, sample)))
+    print(run_async(post_sample(url, token, sample)))
     return ExitCode.OK
 
 
@@ -304,11 +271,6 @@ def config(*, common: Common = Common()) -> None:
 
     for line in list_options(common.config()):
         print(line)
-
-
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
 
 
 def main() -> None:
