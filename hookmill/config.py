@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hookmill.errors import ConfigError
 from hookmill.retry import DELAYS_S, MAX_RETRIES
@@ -86,9 +86,13 @@ class SinksConfig(_Section):
     drain_timeout_s: Seconds = 20.0
 
 
-def _rising(delays_s: list[float]) -> list[float]:
-    if delays_s != sorted(delays_s):
-        raise ValueError("each delay must be at least as long as the one before")
+def _split(delays_s: object) -> object:
+    return delays_s.split(",") if isinstance(delays_s, str) else delays_s
+
+
+def _rising(delays_s: tuple[float, ...]) -> tuple[float, ...]:
+    if list(delays_s) != sorted(delays_s):
+        raise ValueError("Each delay must be as long as the one before, or longer")
     return delays_s
 
 
@@ -96,9 +100,13 @@ class RetryConfig(_Section):
     """When failed deliveries are tried again; the same for every process of an installation."""
 
     delays_s: Annotated[
-        list[Seconds], Field(min_length=MAX_RETRIES, max_length=MAX_RETRIES), AfterValidator(_rising)
-    ] = [*DELAYS_S]
-    """Waits before the second to sixth delivery, as JSON; the delay topics keep their names whatever they wait."""
+        tuple[Seconds, ...],
+        Field(min_length=MAX_RETRIES, max_length=MAX_RETRIES),
+        BeforeValidator(_split),
+        AfterValidator(_rising),
+        NoDecode,
+    ] = DELAYS_S
+    """Waits before the second to sixth delivery: `5,25,125,625,3125`. The delay topics keep their names."""
 
 
 class AdminConfig(_Section):

@@ -6,14 +6,19 @@ from typing import Final, Literal
 from hookmill.errors import FailureKind
 from hookmill.topics import Topic
 
-RUNGS: Final[tuple[tuple[Topic, int], ...]] = (
-    (Topic.DELAY_5S, 5),
-    (Topic.DELAY_25S, 25),
-    (Topic.DELAY_125S, 125),
-    (Topic.DELAY_625S, 625),
-    (Topic.DELAY_3125S, 3_125),
+DELAY_TOPICS: Final = (
+    Topic.DELAY_5S,
+    Topic.DELAY_25S,
+    Topic.DELAY_125S,
+    Topic.DELAY_625S,
+    Topic.DELAY_3125S,
 )
-"""Delay topics and their seconds, x5 from rung to rung: 3,905 s in all, about 65 minutes (DESIGN section 5)."""
+"""The rungs of the ladder, shortest first."""
+
+DELAYS_S: Final = (5.0, 25.0, 125.0, 625.0, 3_125.0)
+"""What the rungs wait, x5 from one to the next: 3,905 s in all, about 65 minutes (DESIGN section 5)."""
+
+MAX_RETRIES: Final = len(DELAY_TOPICS)
 
 MAX_RUNNER_KILLS: Final = 2
 """Deliveries that may kill a runner: a third would be a third lost runner for nothing."""
@@ -52,20 +57,23 @@ Hop = Delay | DeadLetter | Hold | Stop
 class RetryPolicy:
     """The schedule of one stage or source: the first delivery plus up to `retries` more, on the first rungs.
 
-    Segment's page says both "5 retries" and "5 attempts" (SEGMENT-SPEC Q1); five retries is never fewer than either.
+    `delays_s` are the waits of the rungs, which never fall. Segment's page says both "5 retries" and "5 attempts"
+    (SEGMENT-SPEC Q1); five retries is never fewer than either.
     """
 
-    retries: int = len(RUNGS)
+    retries: int = MAX_RETRIES
+    delays_s: tuple[float, ...] = DELAYS_S
 
     def __post_init__(self) -> None:
-        if not 0 <= self.retries <= len(RUNGS):
-            raise ValueError(f"retries is {self.retries}; the ladder has 0 to {len(RUNGS)} rungs")
+        if not 0 <= self.retries <= MAX_RETRIES:
+            raise ValueError(f"retries is {self.retries}; the ladder has 0 to {MAX_RETRIES} rungs")
 
     def next_hop(self, kind: FailureKind, delivery_count: int, now_ms: int, retry_after_s: float = 0.0) -> Hop:
         """Where the record of delivery `delivery_count` (1 for the first), failed at `now_ms`, goes next.
 
-        `retry_after_s` is what the other side asked for; it moves the record to the first rung that waits as long, or
-        to the longest.
+        `retry_after_s` is what the other side asked for; it moves the record up to the first rung that waits as long,
+        or to the longest. A record waits what its rung waits and never longer, so that one which was asked to wait a
+        day neither holds up those behind it nor outlives the retention of its topic.
         """
         match kind:
             case FailureKind.DEPENDENCY:
@@ -81,8 +89,6 @@ class RetryPolicy:
         if delivery_count > allowed:
             return DeadLetter("exhausted")
         rung = delivery_count - 1
-        while rung + 1 < len(RUNGS) and RUNGS[rung][1] < retry_after_s:
+        while rung + 1 < MAX_RETRIES and self.delays_s[rung] < retry_after_s:
             rung += 1
-        topic, delay_s = RUNGS[rung]
-        wait_ms = max(delay_s * 1_000, round(retry_after_s * 1_000))
-        return Delay(topic, now_ms + wait_ms, delivery_count + 1)
+        return Delay(DELAY_TOPICS[rung], now_ms + round(self.delays_s[rung] * 1_000), delivery_count + 1)

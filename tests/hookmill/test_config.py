@@ -53,3 +53,13 @@ def test_secrets_are_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOOKMILL_KAFKA__SASL_PASSWORD", "hunter2")
 
     assert "hunter2" not in repr(load_config())
+
+
+def test_the_delays_of_retries_are_a_rising_list_of_five(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOOKMILL_RETRY__DELAYS_S", "0.1,0.2,0.2, 4,5")
+    assert load_config().retry.delays_s == (0.1, 0.2, 0.2, 4.0, 5.0)
+
+    for bad in ("5,25", "5,4,3,2,1", "0,1,2,3,4", "soon", ""):
+        monkeypatch.setenv("HOOKMILL_RETRY__DELAYS_S", bad)
+        with pytest.raises(ConfigError, match="HOOKMILL_RETRY"):
+            load_config()

@@ -48,10 +48,12 @@ def test_a_dependency_failure_holds_and_a_bug_stops() -> None:
         (0.0, Topic.DELAY_5S, 5_000),
         (5.0, Topic.DELAY_5S, 5_000),
         (30.0, Topic.DELAY_125S, 125_000),
-        (10_000.0, Topic.DELAY_3125S, 10_000_000),
+        (10_000.0, Topic.DELAY_3125S, 3_125_000),
     ],
 )
-def test_retry_after_is_never_undercut(retry_after_s: float, topic: Topic, wait_ms: int) -> None:
+def test_retry_after_moves_the_record_to_the_first_rung_that_waits_as_long_or_to_the_longest(
+    retry_after_s: float, topic: Topic, wait_ms: int
+) -> None:
     hop = RetryPolicy().next_hop(FailureKind.RETRIABLE, 1, NOW, retry_after_s)
 
     assert hop == Delay(topic, NOW + wait_ms, 2)
@@ -62,6 +64,12 @@ def test_a_policy_with_fewer_retries_uses_the_first_rungs() -> None:
 
     assert policy.next_hop(FailureKind.RETRIABLE, 1, NOW) == Delay(Topic.DELAY_5S, NOW + 5_000, 2)
     assert policy.next_hop(FailureKind.RETRIABLE, 2, NOW) == DeadLetter("exhausted")
+
+
+def test_rungs_wait_as_long_as_they_are_told() -> None:
+    policy = RetryPolicy(delays_s=(0.1, 0.2, 0.3, 0.4, 0.5))
+
+    assert policy.next_hop(FailureKind.RETRIABLE, 2, NOW) == Delay(Topic.DELAY_25S, NOW + 200, 3)
 
 
 @pytest.mark.parametrize("retries", [-1, 6])
