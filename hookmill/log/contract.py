@@ -134,6 +134,13 @@ class Log(Protocol):
         """
         ...
 
+    async def committed(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
+        """The committed positions of the group on `topics`, seen from outside: nothing is joined and nobody disturbed.
+
+        Partitions that the group never committed are left out; so is everything of a group that does not exist.
+        """
+        ...
+
     def sender(self) -> RecordSender:
         """A sender, opened by entering it."""
         ...

@@ -8,7 +8,7 @@ import pytest
 
 from hookmill.errors import CommitRefused
 from hookmill.log.contract import Log, RecordReader
-from hookmill.records import Record, TopicPartition
+from hookmill.records import NewRecord, Record, TopicPartition
 from tests.contracts.conftest import MakeTopic
 from tests.contracts.reading import (
     DEADLINE_S,
@@ -85,6 +85,23 @@ async def test_a_group_resumes_at_its_committed_position(log: Log, topic: str) -
         await assert_nothing_more(reader)
 
     assert numbers(records) == [4, 5, 6, 7, 8, 9]
+
+
+async def test_what_a_group_has_committed_is_seen_from_outside(log: Log, make_topic: MakeTopic) -> None:
+    topic, other = await make_topic(partitions=2), await make_topic()
+    await send(log, topic, [NewRecord(b"%d" % number, partition=number % 2) for number in range(6)])
+    group = f"{topic}.group"
+    assert await log.committed(group, [topic]) == {}
+
+    async with log.reader([topic], group=group) as reader:
+        await read(reader, 6)
+        await reader.commit({TopicPartition(topic, 1): 3})
+        seen_while_open = await log.committed(group, [topic, other])
+
+    assert seen_while_open == {TopicPartition(topic, 1): 3}
+    assert await log.committed(group, [topic]) == {TopicPartition(topic, 1): 3}
+    assert await log.committed(group, [other]) == {}
+    assert await log.committed(f"{topic}.nobody", [topic]) == {}
 
 
 async def test_closing_commits_nothing(log: Log, topic: str) -> None:

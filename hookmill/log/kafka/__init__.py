@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from hookmill.config import KafkaConfig
 from hookmill.errors import LogUnavailable
@@ -10,7 +10,8 @@ from hookmill.log.contract import RebalanceListener
 from hookmill.log.kafka.cluster import Cluster
 from hookmill.log.kafka.reader import KafkaReader
 from hookmill.log.kafka.sender import KafkaSender
-from hookmill.log.kafka.topics import ensure_topics, wait_for_coordinator
+from hookmill.log.kafka.topics import committed_positions, ensure_topics, wait_for_coordinator
+from hookmill.records import TopicPartition
 from hookmill.topics import TopicSpec
 
 _READY_PAUSE_S = 0.1
@@ -33,6 +34,10 @@ class KafkaLog:
         Errors: `LogUnavailable`; `ConfigError` when the cluster refuses, as for a replication factor above its brokers.
         """
         return await ensure_topics(self._cluster, specs)
+
+    async def committed(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
+        """See `Log.committed`."""
+        return await committed_positions(self._cluster, group, topics)
 
     def sender(self) -> KafkaSender:
         """See `Log.sender`."""

@@ -11,6 +11,7 @@ from aiokafka.errors import NoError, TopicAlreadyExistsError, for_code
 
 from hookmill.errors import ConfigError, LogUnavailable, TopicMissing
 from hookmill.log.kafka.cluster import CLOSE_S, Cluster, finished_within
+from hookmill.records import TopicPartition
 from hookmill.topics import TopicSpec
 
 BATCH_HEADROOM_BYTES = 4_096
@@ -71,6 +72,17 @@ async def ensure_topics(cluster: Cluster, specs: Sequence[TopicSpec]) -> Sequenc
     for spec in found:
         report += _differences(spec, facts[spec.name], settings.get(spec.name, {}))
     return report
+
+
+async def committed_positions(cluster: Cluster, group: str, topics: Collection[str]) -> dict[TopicPartition, int]:
+    """See `Log.committed`."""
+    async with _admin(cluster) as admin:
+        offsets = await admin.list_consumer_group_offsets(group)
+    return {
+        TopicPartition(place.topic, place.partition): found.offset
+        for place, found in offsets.items()
+        if place.topic in topics and found.offset >= 0
+    }
 
 
 async def wait_for_coordinator(cluster: Cluster, group: str) -> None:

@@ -57,6 +57,21 @@ def fair_share(partitions: int, members: int, seniority: int) -> int:
     return even + (1 if seniority < odd else 0)
 
 
+def committed_positions(folder: Path, group: str, topics: Iterable[str]) -> dict[TopicPartition, int]:
+    """What the group has committed on the topics. Blocking."""
+    path = folder / _FILE
+    if not path.exists():
+        return {}
+    database = connect(path, synchronous="NORMAL")
+    try:
+        with database.reading() as execute:
+            rows = execute('SELECT topic, partition, position FROM positions WHERE "group" = ?', (group,)).fetchall()
+    finally:
+        database.close()
+    wanted = frozenset(topics)
+    return {TopicPartition(topic, partition): position for topic, partition, position in rows if topic in wanted}
+
+
 class GroupMember:
     """One reader's access to the file. Blocking; for one thread."""
 

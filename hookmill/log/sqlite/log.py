@@ -1,16 +1,18 @@
 """The embedded engine's `Log`."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 
 from hookmill.log.contract import RebalanceListener
 from hookmill.log.sqlite.arrivals import Arrivals
+from hookmill.log.sqlite.groups import committed_positions
 from hookmill.log.sqlite.membership import LeaseTimes
 from hookmill.log.sqlite.reader import SqliteReader
 from hookmill.log.sqlite.sender import SqliteSender
 from hookmill.log.sqlite.topic_file import create_topic, open_topic
+from hookmill.records import TopicPartition
 from hookmill.topics import TopicSpec
 
 
@@ -34,6 +36,10 @@ class SqliteLog:
     async def ensure_topics(self, specs: Sequence[TopicSpec]) -> Sequence[str]:
         """See `Log.ensure_topics`."""
         return await asyncio.to_thread(self._ensure_topics, specs)
+
+    async def committed(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
+        """See `Log.committed`."""
+        return await asyncio.to_thread(committed_positions, self._folder, group, topics)
 
     def sender(self) -> SqliteSender:
         """See `Log.sender`."""
