@@ -46,6 +46,11 @@ class Launch(msgspec.Struct, frozen=True):
     memory_mb: int
     file_bytes: int = MAX_BYTES
 
+    @property
+    def is_shared(self) -> bool:
+        """All functions of the language start so: a runner may be started before it is known for which."""
+        return bool(self.argv)
+
 
 class Commands:
     """How runners start, by language; Node.js is looked for once, when first needed."""
@@ -64,8 +69,9 @@ class Commands:
 
 def _launch_of_node(node: NodeProgram) -> Launch:
     folder = _FOLDER / "javascript"
+    heap_mb = str(HEAP_MB["javascript"])
     return Launch(
-        argv=(str(node.path), "--no-warnings", str(folder / "supervisor.cjs"), *_CHANNEL_AND_LEDGER),
+        argv=(str(node.path), "--no-warnings", str(folder / "supervisor.cjs"), *_CHANNEL_AND_LEDGER, heap_mb),
         executes=node.files,
         reads=(str(folder), *reads_of_node()),
         memory_mb=_NODE_DATA_MB if node.version <= 20 else _NEWER_NODE_DATA_MB,

@@ -4,50 +4,38 @@
 'use strict';
 const fs = require('node:fs');
 const net = require('node:net');
-const path = require('node:path');
-const { Worker } = require('node:worker_threads');
 const { FrameReader, Frame, frame } = require('./frames.cjs');
-const { CURRENT, NEXT, STEP, PROGRESS_BYTES } = require('./progress.cjs');
+const { Thread } = require('./thread.cjs');
 
 const TICK_MS = 25;
+const STUBBORN_MS = 100; // a thread in a long call of the engine does not end when told to
 const PROTOCOL = 1;
-const ledger = Number(process.argv[3]);
-const socket = new net.Socket({ fd: Number(process.argv[2]), readable: true, writable: true });
+const [channel, ledger, heapMb] = process.argv.slice(2).map(Number);
+const socket = new net.Socket({ fd: channel, readable: true, writable: true });
 
 let load = null; // header of LOAD
-let isLoaded = false; // LOADED was answered; later loads are of replacement workers
-let worker = null;
-let progress = null; // shared with the worker
+let isLoaded = false; // LOADED was answered; later loads are of replacement threads
+let thread = null; // the one with the function
+let spare = null; // one without, ready to take it over
 let batch = null; // { id, bytes, count, next, deadline }
 let watchdog = null;
 let seen = { step: -1, since: 0 };
-let stopping = null; // { index } while the worker is being terminated for taking too long
-let failure = null; // 'error' event of the worker, which comes before its 'exit'
+let stopping = null; // { index, since } while the thread is being terminated for taking too long
 
 const send = (type, header) => socket.write(frame(type, header));
 const append = (line) => fs.writeSync(ledger, `${JSON.stringify(line)}\n`);
+const listener = { onMessage, onExit };
+const boot = () => new Thread(ledger, heapMb, listener);
 
-function startWorker() {
-  progress = new Int32Array(new SharedArrayBuffer(PROGRESS_BYTES));
-  progress[CURRENT] = -1;
-  stopping = failure = null;
-  worker = new Worker(path.join(__dirname, 'worker.cjs'), {
-    workerData: { load, ledger, progress },
-    resourceLimits: { maxOldGenerationSizeMb: load.limits.memory_mb },
-    env: {},
-    execArgv: [],
-    stdout: true,
-    stderr: true,
-  });
-  worker.stdout.resume();
-  worker.stderr.resume();
-  worker.on('message', onMessage);
-  worker.on('error', (error) => { failure = error; });
-  worker.on('exit', onExit);
+function startThread() {
+  stopping = null;
+  thread = spare ?? boot();
+  spare = null;
+  thread.load(load);
   watch();
 }
 
-function onMessage(message) {
+function onMessage(from, message) {
   if (message.loaded) onLoaded(message);
   else if (message.failed) {
     if (isLoaded) process.exit(1); // it loaded before: the pool tries the rest in a fresh process
@@ -66,9 +54,7 @@ function onLoaded(message) {
 }
 
 function dispatch() {
-  progress[NEXT] = batch.next;
-  progress[CURRENT] = -1;
-  worker.postMessage({ bytes: batch.bytes, next: batch.next });
+  thread.run(batch.bytes, batch.next);
   watch();
 }
 
@@ -76,7 +62,7 @@ function finish() {
   idle();
   const id = batch.id;
   batch = null;
-  send(Frame.RES, { batch: id, recycle: null });
+  send(Frame.RES, { batch: id, recycle: thread.failedLate ? 'late error' : null });
 }
 
 function watch() {
@@ -91,11 +77,22 @@ function idle() {
 
 function tick() {
   const now = performance.now();
-  const step = Atomics.load(progress, STEP);
-  if (step !== seen.step) seen = { step, since: now };
-  else if (!stopping && step > 0 && now - seen.since >= limitOf(step)) {
-    stopping = { index: Atomics.load(progress, CURRENT) };
-    worker.terminate();
+  if (stopping) {
+    if (now - stopping.since >= STUBBORN_MS) abandon();
+    return;
+  }
+  const { step } = thread;
+  if (step !== seen.step) {
+    seen = { step, since: now };
+    return;
+  }
+  if (step === 0) return;
+  const elapsed = now - seen.since;
+  // Started with half of the time left, a replacement is ready when it is needed, and costs nothing before.
+  if (elapsed >= limitOf(step) / 2) spare ??= boot();
+  if (elapsed >= limitOf(step)) {
+    stopping = { index: thread.current, since: now };
+    thread.stop();
   }
 }
 
@@ -103,28 +100,39 @@ function tick() {
 // deadline holds then.
 const limitOf = (step) => (step === 1 ? load.limits.load_ms : load.limits.timeout_ms);
 
-function onExit(code) {
+// Nothing but the end of the process ends the thread. The pool goes on with the rest in another.
+function abandon() {
+  if (isLoaded && batch) {
+    blame();
+    append({ m: '-' });
+  }
+  process.kill(process.pid, 'SIGKILL');
+}
+
+function onExit(from, code) {
+  if (from === spare) spare = null;
+  if (from !== thread) return;
   if (!isLoaded) {
     idle();
     send(Frame.LOADFAIL, { error: loadError(code) });
     return;
   }
   // Loaded before but not now, or ended by what an earlier invocation left running: the pool starts a fresh process.
-  if (Atomics.load(progress, STEP) <= 1 || (!batch && !stopping)) process.exit(1);
+  if (thread.step <= 1 || (!batch && !stopping)) process.exit(1);
   if (!batch) {
-    startWorker();
+    startThread();
     return;
   }
   blame(code);
-  // From here to the next worker's first step no invocation is running, so none is to blame for what happens.
+  // From here to the next thread's first step no invocation is running, so none is to blame for what happens.
   append({ m: '-' });
   if (batch.next >= batch.count || performance.now() > batch.deadline) finish();
-  startWorker();
+  startThread();
 }
 
 function blame(code) {
-  batch.next = Atomics.load(progress, NEXT);
-  const index = Atomics.load(progress, CURRENT);
+  batch.next = thread.next;
+  const index = thread.current;
   // The one that was too slow may have finished just before the thread stopped: then nobody is at fault.
   if (index < batch.next || (stopping && stopping.index !== index)) return;
   append({ i: index, ms: performance.now() - seen.since, ...verdict(code) });
@@ -135,8 +143,8 @@ function verdict(code) {
   if (stopping) {
     return { s: 'timeout', e: { class: 'Timeout', message: `onRequest did not finish within ${load.limits.timeout_ms} ms.` } };
   }
-  if (failure?.code === 'ERR_WORKER_OUT_OF_MEMORY') {
-    return { s: 'memory', e: { class: 'OutOfMemory', message: `The function used more than ${load.limits.memory_mb} MB of heap.` } };
+  if (thread.ranOutOfMemory) {
+    return { s: 'memory', e: { class: 'OutOfMemory', message: `The function used more than ${heapMb} MB of heap.` } };
   }
   return { s: 'crash', e: { class: 'RunnerCrashed', message: `The function ended its thread with code ${code}.` } };
 }
@@ -149,11 +157,11 @@ function loadError(code) {
 function onFrame(type, header, bytes) {
   if (type === Frame.LOAD) {
     load = header;
-    startWorker();
+    startThread();
   } else if (type === Frame.RUN) {
     const deadline = performance.now() + load.limits.batch_ms;
     batch = { id: header.batch, bytes, count: header.lens.length / 2, next: 0, deadline };
-    // A worker that is being replaced takes the batch when it has loaded.
+    // A thread that is being replaced takes the batch when it has loaded.
     if (!watchdog) dispatch();
   } else if (type === Frame.STOP) {
     process.exit(0);
@@ -164,4 +172,5 @@ const reader = new FrameReader(onFrame);
 socket.on('data', (chunk) => reader.feed(chunk));
 socket.on('end', () => process.exit(0)); // the pool is gone
 socket.on('error', () => process.exit(0));
+spare = boot();
 send(Frame.HELLO, { proto: PROTOCOL, language: 'javascript', engine: process.version, pid: process.pid });
