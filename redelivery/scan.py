@@ -42,6 +42,11 @@ class Scan:
     ) -> None:
         await self._stack.aclose()
 
+    async def starts_at(self, timestamp_ms: int) -> dict[int, int]:
+        """By partition the first record of this time or later, or the end."""
+        positions = await self._reader.positions_at_time(timestamp_ms)
+        return {place.partition: position for place, position in positions.items()}
+
     async def spans(self, starts: Mapping[int, int], ends: Mapping[int, int]) -> AsyncIterator[Span]:
         """Everything from `starts` to before `ends`, by partition; partitions that are in none of the two are left out.
 

@@ -93,8 +93,8 @@ class RecordReader(Protocol):
         """`poll` returns records of `partitions` again, from where it stopped. Unknown partitions are ignored."""
         ...
 
-    async def seek_to_time(self, timestamp_ms: int) -> None:
-        """Every owned partition continues at its first record with a timestamp >= `timestamp_ms`, or at its end."""
+    async def positions_at_time(self, timestamp_ms: int) -> Mapping[TopicPartition, int]:
+        """Per owned partition its first record with a timestamp >= `timestamp_ms`, or its end; to seek to."""
         ...
 
     async def seek(self, positions: Mapping[TopicPartition, int]) -> None:

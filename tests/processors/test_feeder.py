@@ -58,7 +58,7 @@ class ScriptedReader:
     def resume(self, partitions: Collection[TopicPartition]) -> None:
         self.paused -= set(partitions)
 
-    async def seek_to_time(self, timestamp_ms: int) -> None:
+    async def positions_at_time(self, timestamp_ms: int) -> Mapping[TopicPartition, int]:
         raise AssertionError
 
     async def seek(self, positions: Mapping[TopicPartition, int]) -> None:

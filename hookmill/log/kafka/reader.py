@@ -103,14 +103,14 @@ class KafkaReader:
         if known := self._ownership.resume(partitions):
             self._live().resume(*native(known))
 
-    async def seek_to_time(self, timestamp_ms: int) -> None:
-        """See `RecordReader.seek_to_time`."""
+    async def positions_at_time(self, timestamp_ms: int) -> Mapping[TopicPartition, int]:
+        """See `RecordReader.positions_at_time`."""
         owned = self._ownership.owned
         async with self._cluster.within(self._deadline_s, "find a time"):
             # The ends first: a record that comes between the two answers is then read, not skipped.
             ends = await self._positions.ends(self._live(), owned)
             found = await self._live().offsets_for_times(dict.fromkeys(native(owned), max(0, timestamp_ms)))
-        await self.seek({place: found[place].offset if found[place] else ends[place] for place in owned})
+        return {place: found[place].offset if found[place] else ends[place] for place in owned}
 
     async def seek(self, positions: Mapping[TopicPartition, int]) -> None:
         """See `RecordReader.seek`."""

@@ -98,12 +98,12 @@ class SqliteReader:
         self._assignment.resume(partitions)
         self._news.set()
 
-    async def seek_to_time(self, timestamp_ms: int) -> None:
-        """See `RecordReader.seek_to_time`."""
-        for place in self._assignment.owned:
-            offset = await self._thread.run(self._files.offset_at_time, place, timestamp_ms)
-            self._assignment.seek({place: offset})
-        self._news.set()
+    async def positions_at_time(self, timestamp_ms: int) -> Mapping[TopicPartition, int]:
+        """See `RecordReader.positions_at_time`."""
+        return {
+            place: await self._thread.run(self._files.offset_at_time, place, timestamp_ms)
+            for place in self._assignment.owned
+        }
 
     async def seek(self, positions: Mapping[TopicPartition, int]) -> None:
         """See `RecordReader.seek`."""
