@@ -8,7 +8,7 @@ class Level(StrEnum):
     """What the operator asks for."""
 
     OFF = "off"
-    """Nothing is applied: functions have the powers of the processor."""
+    """Limits, and nothing else: functions have the powers of the stage."""
     BEST_EFFORT = "best-effort"
     """Every layer that the kernel has."""
     STRICT = "strict"
