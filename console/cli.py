@@ -23,6 +23,7 @@ app = App(
 )
 topics_app = App(name="topics", help="The topics on the log.")
 app.command(topics_app)
+app.command("console.trace:trace", name="trace", help="Tell the life of one webhook, from its receipt to the sinks.")
 app.command(
     "console.dlq:dlq_app", name="dlq", help="Dead letters: what could not be delivered, and what to do with it."
 )
@@ -141,6 +142,16 @@ def sink(*names: str, common: Common = Common()) -> ExitCode:
         return await serve(await sink_services(config, readiness, names), readiness)
 
     return run_async(run())
+
+
+@app.command
+def mover(*, common: Common = Common()) -> ExitCode:
+    """Run the mover: what has waited on the delay topics back to its stage."""
+    from console.stages import mover_services
+
+    config = common.config()
+    readiness = Readiness()
+    return run_async(serve(mover_services(config, readiness), readiness))
 
 
 @app.command

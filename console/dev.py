@@ -23,6 +23,7 @@ from hookmill.lifecycle import ExitCode, Readiness, Service, serve
 from hookmill.log import open_log
 from hookmill.topics import Topic
 from processors.service import FunctionStage
+from redelivery.mover import Mover
 from sinks.open import describe_sink, warehouse_file
 from sinks.worker import SinkWorker
 
@@ -72,6 +73,7 @@ async def run_dev(config: Config, folder: Path, screen: Console, *, send_samples
         admin,
         ReportTail(log, names.full(Topic.INVOCATIONS), heard),
         *workers,
+        Mover(config.retry, log, names),
         FunctionStage(config),
         view,
         sender,

@@ -19,6 +19,17 @@ def _section(section: BaseModel, prefix: str) -> Iterator[str]:
         if isinstance(value, BaseModel):
             yield from _section(value, variable + "__")
         else:
-            shown = "" if value is None else str(value) if not isinstance(value, SecretStr) else "**********"
             meaning = " ".join((field.description or "").split())
-            yield f"{variable}={shown}" + (f"  # {meaning}" if meaning else "")
+            yield f"{variable}={_shown(value)}" + (f"  # {meaning}" if meaning else "")
+
+
+def _shown(value: object) -> str:
+    """The value as its variable takes it."""
+    match value:
+        case None:
+            return ""
+        case SecretStr():
+            return "**********"
+        case tuple():
+            return ",".join(f"{item:g}" for item in value)
+    return str(value)

@@ -11,12 +11,14 @@ from hookmill.registry import Registry, RegistryView, Sink
 from hookmill.topics import Topic
 from ingest.receiver import Receiver
 from processors.service import FunctionStage
+from redelivery.mover import Mover
 from sinks.open import open_sink
 from sinks.worker import SinkWorker
 
 INGEST_ADMIN_PORT = 8081
 PROCESS_ADMIN_PORT = 8082
 SINK_ADMIN_PORT = 8083
+MOVER_ADMIN_PORT = 8084
 
 
 def ingest_services(config: Config, readiness: Readiness) -> Sequence[Service]:
@@ -38,6 +40,12 @@ def receiver_services(config: Config, log: Log) -> tuple[RegistryView, Resource,
 def process_services(config: Config, readiness: Readiness) -> Sequence[Service]:
     """The function stage as a process of its own."""
     return [AdminServer(config.admin, PROCESS_ADMIN_PORT, readiness), FunctionStage(config)]
+
+
+def mover_services(config: Config, readiness: Readiness) -> Sequence[Service]:
+    """The mover as a process of its own."""
+    mover = Mover(config.retry, open_log(config), config.topics.names)
+    return [AdminServer(config.admin, MOVER_ADMIN_PORT, readiness), mover]
 
 
 async def sink_services(config: Config, readiness: Readiness, names: Sequence[str]) -> Sequence[Service]:
