@@ -37,7 +37,7 @@ lock: $(DEV) ## Resolve the dependencies anew into requirements/
 	$(BIN)/python requirements/lock.py
 
 clean: ## Remove what the other targets made, data of the quickstart included
-	rm -rf $(VENV) examples/quickstart/.hookmill .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) requirements/npm/node_modules examples/quickstart/.hookmill .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(SETUP): requirements/runtime.txt requirements/node.txt pyproject.toml
@@ -49,7 +49,9 @@ $(SETUP): requirements/runtime.txt requirements/node.txt pyproject.toml
 	@node --version 2>/dev/null | grep -Eq '^v(2[0-9]|[3-9][0-9])\.' || $(PIP) install --require-hashes -r requirements/node.txt
 	@touch $@
 
-$(DEV): $(SETUP) requirements/dev.txt requirements/java.txt
+$(DEV): $(SETUP) requirements/dev.txt requirements/java.txt requirements/npm/package-lock.json
 	@$(PIP) install --require-hashes -r requirements/dev.txt
 	@java -version 2>&1 | grep -Eq 'version "(1[7-9]|[2-9][0-9])' || $(PIP) install --require-hashes -r requirements/java.txt
+	@command -v npm >/dev/null || $(PIP) install --require-hashes -r requirements/node.txt
+	@$(BIN)/python requirements/npm/run.py ci --silent --no-audit --no-fund
 	@touch $@

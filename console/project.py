@@ -9,15 +9,15 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from console.functions import load_function
 from hookmill.errors import ConfigError
-from hookmill.registry import Function, Sink, Source, function_version
+from hookmill.registry import Function, Sink, Source
 from hookmill.topics import MAX_BODY_BYTES
 from sinks.open import check_sink
 
 SOURCES: Final = "sources"
 SINKS_FILE: Final = "sinks.toml"
 SOURCE_FILE: Final = "source.toml"
-LANGUAGES: Final = {".js": "javascript", ".py": "python"}
 
 _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
@@ -104,28 +104,10 @@ def _load_source(folder: Path) -> ProjectSource:
         folder=folder,
         slug=slug,
         name=parsed.name or slug,
-        function=_load_function(slug, path, parsed.function),
+        function=load_function(slug, path, parsed.function),
         settings=parsed.settings,
         timeout_ms=parsed.timeout_ms,
         max_body_bytes=parsed.max_body_bytes,
-    )
-
-
-def _load_function(slug: str, source_file: Path, file_name: str) -> Function:
-    path = source_file.parent / file_name
-    if path.resolve().parent != source_file.parent.resolve():
-        raise ConfigError(f'{source_file}: function = "{file_name}" must be a file beside it.')
-    language = LANGUAGES.get(path.suffix)
-    if language is None:
-        raise ConfigError(f'{source_file}: function = "{file_name}" must end in {" or ".join(LANGUAGES)}.')
-    try:
-        code = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8 text: {error.reason} at byte {error.start}.") from None
-    except OSError as error:
-        raise ConfigError(f"{path}, named by {source_file}, cannot be read: {error.strerror}.") from None
-    return Function(
-        source=slug, version=function_version(file_name, code), language=language, file_name=file_name, code=code
     )
 
 

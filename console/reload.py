@@ -7,6 +7,8 @@ from rich.console import Console
 from watchfiles import Change, awatch
 
 from console.apply import apply_project
+from console.examples import EXAMPLES
+from console.functions import LANGUAGES, SHARED
 from console.project import SINKS_FILE, SOURCES, load_project
 from hookmill.config import ProcessorsConfig
 from hookmill.errors import HookmillError
@@ -45,9 +47,9 @@ class Reloader:
             await asyncio.gather(self._watcher, return_exceptions=True)
 
     async def _watch(self) -> None:
+        watched = (self._folder / name for name in (SOURCES, SHARED, SINKS_FILE))
         async for changes in awatch(
-            self._folder / SOURCES,
-            self._folder / SINKS_FILE,
+            *(path for path in watched if path.exists()),
             stop_event=self._stopping,
             watch_filter=_is_source,
             ignore_permission_denied=True,
@@ -56,7 +58,9 @@ class Reloader:
 
     async def _reload(self, paths: set[Path]) -> None:
         try:
-            applied = await apply_project(load_project(self._folder), self._log, self._names, self._config)
+            # In a thread: bundling waits for a process, and the stages run in this loop.
+            project = await asyncio.to_thread(load_project, self._folder)
+            applied = await apply_project(project, self._log, self._names, self._config)
         except HookmillError as error:
             self._say(f"Not reloaded, the version before goes on.\n{error}")
             return
@@ -72,6 +76,7 @@ class Reloader:
 
 
 def _is_source(change: Change, path: str) -> bool:
-    """Editors leave swap files and Python caches beside what they save."""
+    """Editors leave swap files and Python caches beside what they save; JSON may be imported, but examples are not."""
     name = Path(path).name
-    return name.endswith((".js", ".py", ".toml")) and not name.startswith((".", "#"))
+    is_example = Path(path).parent.name == EXAMPLES
+    return name.endswith((*LANGUAGES, ".json", ".toml")) and not name.startswith((".", "#")) and not is_example

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Final, Self
 
@@ -42,11 +42,13 @@ class Function(msgspec.Struct, frozen=True, omit_defaults=True, tag="function"):
 
     source: str
     version: str
-    """First 16 hex digits of SHA-256 over file name and code: the same code is the same version."""
+    """First 16 hex digits of SHA-256 over file name, code and modules: the same code is the same version."""
     language: str
     """`javascript` or `python`."""
     file_name: str
     code: str
+    modules: dict[str, str] = {}
+    """Helper modules of Python: text by path, `helpers.py` or `shared/money.py`."""
 
 
 class Sink(msgspec.Struct, frozen=True, omit_defaults=True, tag="sink"):
@@ -70,9 +72,12 @@ def token_hash(token: str) -> str:
     return sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def function_version(file_name: str, code: str) -> str:
-    """The version that this code has."""
-    return sha256(file_name.encode() + b"\x00" + code.encode()).hexdigest()[:16]
+def function_version(file_name: str, code: str, modules: Mapping[str, str] | None = None) -> str:
+    """The version that this code has; the order of the modules does not matter."""
+    parts = [file_name, code]
+    for name, text in sorted((modules or {}).items()):
+        parts += (name, text)
+    return sha256(b"\x00".join(part.encode() for part in parts)).hexdigest()[:16]
 
 
 def entity_key(entity: Entity) -> bytes:

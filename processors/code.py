@@ -14,4 +14,5 @@ def code_of(source: Source, function: Function) -> Code:
         text=function.code,
         settings=source.settings,
         timeout_ms=source.timeout_ms,
+        modules=function.modules,
     )

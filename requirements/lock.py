@@ -1,4 +1,4 @@
-"""Resolves the dependencies of pyproject.toml into hashed requirement files, one per use.
+"""Resolves the dependencies of pyproject.toml and of npm/package.json into hashed requirement files, one per use.
 
 An export instead of uv.lock: that names a download address per file, this names packages and hashes only.
 """
@@ -17,6 +17,7 @@ def main() -> None:
     compile_file("dev.txt", ["pyproject.toml", "--extra", "all", "--group", "build", "--group", "dev", *constrained])
     compile_file("node.txt", ["--group", "node"])
     compile_file("java.txt", ["--group", "java"])
+    lock_npm()
 
 
 def compile_file(name: str, arguments: list[str]) -> None:
@@ -24,6 +25,13 @@ def compile_file(name: str, arguments: list[str]) -> None:
     command = [sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11"]
     command += ["--generate-hashes", "--no-header", "--no-annotate", "--upgrade"]
     subprocess.run([*command, *arguments, "--output-file", f"requirements/{name}"], cwd=ROOT, check=True)
+
+
+def lock_npm() -> None:
+    """`requirements/npm/package-lock.json` has the newest versions that `package.json` allows, without addresses."""
+    npm = [sys.executable, "requirements/npm/run.py"]
+    options = ["--package-lock-only", "--omit-lockfile-registry-resolved", "--no-audit", "--no-fund", "--silent"]
+    subprocess.run([*npm, "update", *options], cwd=ROOT, check=True)
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ def test_a_project_without_sources_is_refused(tmp_path: Path) -> None:
         (SOURCE + "timeout_ms = 0", "timeout_ms is 0"),
         (SOURCE + "max_body_bytes = 2097153", "max_body_bytes is 2097153"),
         ('function = "../../etc/passwd"', "must be a file beside it"),
-        ('function = "function.rb"', "must end in .js or .py"),
+        ('function = "function.rb"', "must end in .js, .ts or .py"),
         ('function = "other.js"', "cannot be read: No such file"),
         ("\xff", "is not valid TOML"),
     ],

@@ -81,3 +81,30 @@ def test_keys_name_every_entity() -> None:
 def test_the_same_code_is_the_same_version_and_other_code_is_not() -> None:
     assert function_version("f.js", "a") == function_version("f.js", "a")
     assert len({function_version("f.js", "a"), function_version("f.js", "b"), function_version("g.js", "a")}) == 3
+
+
+def test_a_version_covers_helper_modules_whatever_their_order() -> None:
+    plain = function_version("f.py", "a")
+
+    assert function_version("f.py", "a", {}) == plain
+    assert function_version("f.py", "a", {"x.py": "1", "y.py": "2"}) == function_version(
+        "f.py", "a", {"y.py": "2", "x.py": "1"}
+    )
+    assert len({plain, function_version("f.py", "a", {"x.py": "1"}), function_version("f.py", "a", {"x.py": "2"})}) == 3
+
+
+def test_a_function_published_before_there_were_modules_is_read() -> None:
+    record = Record(
+        "registry",
+        0,
+        0,
+        0,
+        b"function/shop/v1",
+        b'{"type":"function","source":"shop","version":"v1","language":"python","file_name":"f.py","code":""}',
+        (),
+    )
+    registry = Registry()
+
+    registry.apply(record)
+
+    assert registry.functions["shop", "v1"].modules == {}

@@ -16,18 +16,19 @@ function statusOf(error) {
   return STATUS.get(textOf(() => error.name)) ?? 'error';
 }
 
-// Anything can be thrown, and its properties can throw in turn.
-function describeError(error, file) {
+// Anything can be thrown, and its properties can throw in turn. `original` turns a frame's position in what runs into
+// that in what was written; `line` is that of the innermost frame in the function's own file.
+function describeError(error, file, original) {
   const isObject = (typeof error === 'object' && error !== null) || typeof error === 'function';
   const kind = (isObject && textOf(() => error.name)) || 'Error';
   const message = isObject ? textOf(() => error.message) : textOf(() => String(error));
   const raw = isObject ? textOf(() => error.stack) : '';
   const place = `${file}:`;
-  const frames = raw.split('\n').filter((line) => line.startsWith('    at ') && line.includes(place));
+  const frames = raw.split('\n').filter((line) => line.startsWith('    at ') && line.includes(place)).map(original);
   return {
     class: cutToBytes(kind, MESSAGE_BYTES),
     message: cutToBytes(message, MESSAGE_BYTES),
-    line: lineIn(raw.startsWith(place) ? raw : frames[0] ?? '', place),
+    line: lineIn(raw.startsWith(place) ? raw : frames.find((frame) => frame.includes(place)) ?? '', place),
     stack: cutToBytes([message ? `${kind}: ${message}` : kind, ...frames].join('\n'), STACK_BYTES),
   };
 }

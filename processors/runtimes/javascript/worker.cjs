@@ -9,10 +9,13 @@ const { describeError, statusOf } = require('./failure.cjs');
 const { Invocation } = require('./invocation.cjs');
 const { parseHeader, sectionsStart } = require('./frames.cjs');
 const { CURRENT, NEXT, STEP } = require('./progress.cjs');
+const { positionsOf } = require('./sourcemap.cjs');
 
 const { load, ledger, progress } = workerData;
 const running = new AsyncLocalStorage();
 const settingsText = JSON.stringify(load.settings);
+const original = positionsOf(load.file, load.text);
+const describe = (error) => describeError(error, load.file, original);
 const begin = () => Atomics.add(progress, STEP, 1);
 
 function start() {
@@ -25,7 +28,7 @@ function start() {
     });
     parentPort.postMessage({ loaded: performance.now() - started });
   } catch (error) {
-    const failed = describeError(error, load.file);
+    const failed = describe(error);
     // An end that comes too early is found on the line after the last.
     if (failed.line) failed.line = Math.min(failed.line, load.text.trimEnd().split('\n').length);
     parentPort.postMessage({ failed });
@@ -69,7 +72,7 @@ async function runOne(surface, index, bytes, place) {
     ));
     outcome = invocation.output();
   } catch (error) {
-    const described = invocation.excess ?? { status: statusOf(error), error: describeError(error, load.file) };
+    const described = invocation.excess ?? { status: statusOf(error), error: describe(error) };
     outcome = `"s":"${described.status}","e":${JSON.stringify(described.error)}`;
   }
   invocation.close();
@@ -80,7 +83,7 @@ async function runOne(surface, index, bytes, place) {
 // What user code left behind, a rejected promise or a throwing timer, does not end the thread; it is told where it can
 // be seen: in the log of the invocation it belongs to while that one runs.
 function onLateError(error) {
-  running.getStore()?.logs.add('error', `Uncaught ${describeError(error, load.file).stack}`);
+  running.getStore()?.logs.add('error', `Uncaught ${describe(error).stack}`);
 }
 process.on('uncaughtException', onLateError);
 process.on('unhandledRejection', onLateError);
