@@ -58,6 +58,13 @@ class FunctionError(msgspec.Struct, frozen=True, rename={"kind": "class"}, omit_
     source_line: str = ""
 
 
+class Fetches(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The calls that an invocation made to other hosts: how many, and bytes of bodies both ways."""
+
+    count: int = 0
+    bytes: int = 0
+
+
 class InvocationReport(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """The outcome of one invocation: the value of an `invocations` record."""
 
@@ -76,6 +83,7 @@ class InvocationReport(msgspec.Struct, frozen=True, rename="camel", omit_default
     logs: list[LogLine] = []
     cpu_ms: float | None = None
     """Time on the processor; absent where the runner does not tell it."""
+    fetches: Fetches | None = None
 
 
 _encoder: Final = msgspec.json.Encoder()

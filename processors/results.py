@@ -105,6 +105,7 @@ class Results:
             error=error,
             logs=logs,
             cpu_ms=None if outcome is None else outcome.cpu_ms,
+            fetches=None if outcome is None else outcome.fetches,
         )
         self.records[Topic.INVOCATIONS].append(
             NewRecord(

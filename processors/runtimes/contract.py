@@ -6,7 +6,7 @@ from typing import Protocol
 
 import msgspec
 
-from hookmill.codec import FunctionError, JsonValue, LogLine
+from hookmill.codec import Fetches, FunctionError, JsonValue, LogLine
 
 
 class Status(StrEnum):
@@ -45,6 +45,8 @@ class Code(msgspec.Struct, frozen=True):
     """Absolute folder of installed packages that the function may import, read-only. Python only."""
     secrets: list[str] = []
     """Values that must not show in log lines and errors; those shorter than 6 characters are not looked for."""
+    network: tuple[str, ...] = ()
+    """Hosts that the function may call, as `hookmill.egress.allow` reads them; none: it has no network."""
 
 
 class Invocation(msgspec.Struct, frozen=True, gc=False):
@@ -72,6 +74,7 @@ class Outcome(msgspec.Struct, frozen=True):
     logs: Sequence[LogLine] = ()
     cpu_ms: float | None = None
     """Time on the processor; `None` where the runner cannot tell it from that of other invocations."""
+    fetches: Fetches | None = None
 
 
 class RunnerPool(Protocol):

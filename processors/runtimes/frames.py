@@ -4,11 +4,12 @@ import asyncio
 import struct
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
 from hookmill.codec import FunctionError
+from hookmill.egress.call import MAX_BODY_BYTES, MAX_HEADER_BYTES, Headers
 from processors.runtimes.contract import Code, Invocation
 from processors.runtimes.errors import RunnerLost
 from processors.runtimes.limits import Limits
@@ -16,14 +17,15 @@ from processors.runtimes.limits import Limits
 PROTOCOL: Final = 1
 MAX_ANSWER_BYTES: Final = 65_536
 """What a runner sends is a header line; results go through the ledger. More than this is no runner of ours."""
+MAX_FETCH_BYTES: Final = MAX_BODY_BYTES + 2 * MAX_HEADER_BYTES + MAX_ANSWER_BYTES
+"""Of FETCH, which has a body: so much that too long headers and URLs are told to the function, up to a point."""
 
 _PREFIX = struct.Struct("<IB")
-_LENGTH = struct.Struct("<I")
 _encode = msgspec.json.Encoder().encode
 
 
 class FrameType(IntEnum):
-    """HELLO, LOADED, LOADFAIL and RES come from the runner; LOAD, RUN and STOP go to it."""
+    """HELLO, LOADED, LOADFAIL, RES and FETCH come from the runner; LOAD, RUN, STOP and FETCHED go to it."""
 
     HELLO = 1
     LOAD = 2
@@ -32,6 +34,8 @@ class FrameType(IntEnum):
     RUN = 5
     RES = 6
     STOP = 7
+    FETCH = 8
+    FETCHED = 9
 
 
 class Frame(NamedTuple):
@@ -39,6 +43,7 @@ class Frame(NamedTuple):
 
     type: FrameType
     header: bytes
+    """And what follows it, in a frame that has more than a header."""
 
 
 class Hello(msgspec.Struct, frozen=True):
@@ -61,6 +66,27 @@ class BatchDone(msgspec.Struct, frozen=True):
     recycle: str | None = None
 
 
+class Fetch(msgspec.Struct, frozen=True):
+    """Header of FETCH: a call that the invocation `index` makes; its body is what follows. `id` is the runner's own."""
+
+    id: int
+    index: int
+    method: str
+    url: str
+    headers: Headers
+    redirect: Literal["follow", "manual"]
+
+
+class Fetched(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Header of FETCHED: the answer to the call `id`, its body follows; or `error`, why there is none."""
+
+    id: int
+    status: int = 0
+    url: str = ""
+    headers: Headers = ()
+    error: str = ""
+
+
 class _Load(msgspec.Struct, frozen=True):
     file: str
     text: str
@@ -69,6 +95,7 @@ class _Load(msgspec.Struct, frozen=True):
     modules: dict[str, str]
     site: str | None
     secrets: list[str]
+    network: bool
 
 
 class _Run(msgspec.Struct, frozen=True):
@@ -78,7 +105,9 @@ class _Run(msgspec.Struct, frozen=True):
 
 def load_frame(code: Code, limits: Limits) -> bytes:
     """LOAD: the code, its settings and its limits, all in the header."""
-    load = _Load(code.file_name, code.text, code.settings, limits, code.modules, code.site, code.secrets)
+    load = _Load(
+        code.file_name, code.text, code.settings, limits, code.modules, code.site, code.secrets, bool(code.network)
+    )
     return _frame(FrameType.LOAD, load, [])
 
 
@@ -96,6 +125,11 @@ def run_frame(batch: int, invocations: Sequence[Invocation]) -> bytes:
     return _frame(FrameType.RUN, _Run(batch, lengths), sections)
 
 
+def fetched_frame(head: Fetched, body: bytes = b"") -> bytes:
+    """FETCHED: what came of a FETCH."""
+    return _frame(FrameType.FETCHED, head, [body])
+
+
 def stop_frame() -> bytes:
     """STOP: the runner ends."""
     return _frame(FrameType.STOP, {}, [])
@@ -104,11 +138,10 @@ def stop_frame() -> bytes:
 async def read_frame(reader: asyncio.StreamReader) -> Frame:
     """The next frame of the runner. Errors: `RunnerLost` when it ended, or sends what no runner does."""
     try:
-        (length,) = _LENGTH.unpack(await reader.readexactly(_LENGTH.size))
-        if not 1 <= length <= MAX_ANSWER_BYTES:
+        length, kind = _PREFIX.unpack(await reader.readexactly(_PREFIX.size))
+        if not 1 <= length <= (MAX_FETCH_BYTES if kind == FrameType.FETCH else MAX_ANSWER_BYTES):
             raise RunnerLost("it sent a frame of a size that no runner sends")
-        content = await reader.readexactly(length)
-        return Frame(FrameType(content[0]), content[1:])
+        return Frame(FrameType(kind), await reader.readexactly(length - 1))
     except (asyncio.IncompleteReadError, ConnectionError) as error:
         raise RunnerLost("it ended") from error
     except ValueError as error:

@@ -1,17 +1,17 @@
 // Frames as processors/runtimes/frames.py has them: u32le length, u8 type, JSON header line, sections.
 'use strict';
 
-const Frame = { HELLO: 1, LOAD: 2, LOADED: 3, LOADFAIL: 4, RUN: 5, RES: 6, STOP: 7 };
+const Frame = { HELLO: 1, LOAD: 2, LOADED: 3, LOADFAIL: 4, RUN: 5, RES: 6, STOP: 7, FETCH: 8, FETCHED: 9 };
 const PREFIX_BYTES = 4;
 const NEWLINE = 10;
 
-// Bytes of one frame to send; the frames of a runner have no sections.
-function frame(type, header) {
-  const body = Buffer.from(`${JSON.stringify(header)}\n`);
+// Bytes of one frame to send; of a runner's only FETCH has a section.
+function frame(type, header, section = Buffer.alloc(0)) {
+  const line = Buffer.from(`${JSON.stringify(header)}\n`);
   const prefix = Buffer.alloc(PREFIX_BYTES + 1);
-  prefix.writeUInt32LE(body.length + 1);
+  prefix.writeUInt32LE(1 + line.length + section.length);
   prefix[PREFIX_BYTES] = type;
-  return Buffer.concat([prefix, body]);
+  return Buffer.concat([prefix, line, section]);
 }
 
 function parseHeader(bytes) {

@@ -14,6 +14,8 @@ LOADFAIL: Final = 4
 RUN: Final = 5
 RES: Final = 6
 STOP: Final = 7
+FETCH: Final = 8
+FETCHED: Final = 9
 
 _LENGTH = struct.Struct("<I")
 
@@ -35,9 +37,14 @@ class Channel:
         self._socket = socket.socket(fileno=descriptor)
         self._socket.setblocking(True)
 
-    def send(self, kind: int, header: dict[str, Any]) -> None:
+    @property
+    def descriptor(self) -> int:
+        """Readable when a frame comes."""
+        return self._socket.fileno()
+
+    def send(self, kind: int, header: dict[str, Any], section: bytes = b"") -> None:
         """Sent, or `OSError` when the pool is gone."""
-        content = codec.dumps(header) + b"\n"
+        content = codec.dumps(header) + b"\n" + section
         self._socket.sendall(_LENGTH.pack(len(content) + 1) + bytes([kind]) + content)
 
     def receive(self) -> Frame | None:
