@@ -38,6 +38,7 @@ class BatchRunner:
         self._ledger = ledger
         self._loop = loop
         self._left_over: list[asyncio.Task[Any]] = []
+        self._cpu_s = 0.0
         loop.set_task_factory(self._start_task)
 
     def run(self, frame: Frame) -> str | None:
@@ -59,11 +60,13 @@ class BatchRunner:
         lengths = frame.header["lens"]
         room = self._load.limits.batch_output_bytes
         deadline = monotonic() + self._load.limits.batch_ms / 1_000
+        content = memoryview(frame.content)
         at = frame.sections_at
+        self._cpu_s = thread_time()
         for index in range(len(lengths) // 2):
             body_at = at + lengths[2 * index]
             end = body_at + lengths[2 * index + 1]
-            request = Request(bytes(frame.content[at:body_at]), bytes(frame.content[body_at:end]))
+            request = Request(bytes(content[at:body_at]), bytes(content[body_at:end]))
             at = end
             status, line = await self._run_one(index, request)
             os.write(self._ledger, line)
@@ -81,7 +84,6 @@ class BatchRunner:
         logs = LogBook(limits, self._redact)
         collector = Collector(limits, logs)
         current.set(collector)
-        cpu_s = thread_time()
         self._watch.begin()
         try:
             await self._call(request, logs)
@@ -90,7 +92,9 @@ class BatchRunner:
         except BaseException as caught:
             error = caught
         elapsed_ms = self._watch.end() * 1_000
-        cpu_ms = (thread_time() - cpu_s) * 1_000
+        # Of what went before it is only our own work since the last invocation: reading the clock twice costs more.
+        cpu_s, self._cpu_s = self._cpu_s, thread_time()
+        cpu_ms = (self._cpu_s - cpu_s) * 1_000
         collector.close()
         # The flag counts, not what was caught: user code can catch the limit and return.
         if error is not None or self._watch.has_fired:

@@ -42,8 +42,8 @@ class Collector:
         if self.excess is not None:
             raise self.excess
         self._room = self._limits.output_bytes
-        events = [self._encode(event, _kind_of(event), self._limits.event_bytes) for event in self.events]
-        objects = [self._encode(item, "set", self._limits.output_bytes) for item in self.objects]
+        events = [self._encode(event, self._limits.event_bytes) for event in self.events]
+        objects = [self._encode(item, self._limits.output_bytes) for item in self.objects]
         return b",".join(events), b",".join(objects)
 
     def close(self) -> None:
@@ -53,16 +53,16 @@ class Collector:
             if rest:
                 self.logs.add(level, rest)
 
-    def _encode(self, message: object, helper: Any, limit: int) -> bytes:
+    def _encode(self, message: object, limit: int) -> bytes:
+        if not isinstance(message, dict):  # user code can put anything into the list
+            raise TypeError(f"A message is a dict, not of type {type(message).__name__}.")
         try:
             content = codec.dumps(message)
         except NotJson as error:
-            raise TypeError(f"segment.{helper}: {error}.") from None
-        if content[:1] != b"{":
-            raise TypeError(f"A message is a dict, not of type {type(message).__name__}.")
+            raise TypeError(f"segment.{message.get('type', 'set')}: {error}.") from None
         self._room -= len(content)
         if len(content) > limit:
-            what = "An object" if helper == "set" else f"A message of type {helper}"
+            what = f"A message of type {message['type']}" if "type" in message else "An object"
             self._refuse(f"{what} of {len(content)} bytes exceeds the limit of {limit} bytes.")
         if self._room < 0:
             self._refuse(f"The messages exceed the limit of {self._limits.output_bytes} bytes.")
@@ -71,10 +71,6 @@ class Collector:
     def _refuse(self, message: str) -> None:
         self.excess = TooLarge(message)
         raise self.excess
-
-
-def _kind_of(event: Any) -> Any:
-    return event.get("type") if isinstance(event, dict) else None
 
 
 current: ContextVar[Collector] = ContextVar("collector")

@@ -139,17 +139,16 @@ def __getattr__(name: str) -> list[dict[str, Json]]:
 
 
 def _send(kind: str, required: dict[str, Json], taken: dict[str, Json], common: Mapping[str, Json]) -> dict[str, Json]:
+    if not common.keys() <= _COMMON.keys():
+        unknown = next(argument for argument in common if argument not in _COMMON)
+        raise TypeError(f"{kind}() got an unexpected keyword argument {unknown!r}")
     _require_defined(required)
     if not _is_truthy(common.get("user_id")) and not _is_truthy(common.get("anonymous_id")):
         raise ValidationError("One of userId,anonymousId is required but not defined")
-    for argument in common:
-        if argument not in _COMMON:
-            raise TypeError(f"{kind}() got an unexpected keyword argument {argument!r}")
     message = {"type": kind, **required}
     message.update({name: value for name, value in taken.items() if _is_truthy(value)})
     for argument, name in _COMMON.items():
-        value = common.get(argument)
-        if _is_truthy(value):
+        if argument in common and _is_truthy(value := common[argument]):
             message[name] = _copy(value, f"segment.{kind}: {name}") if name in _COPIED else value
     _open(kind).events.append(message)
     return message
@@ -178,7 +177,7 @@ def _require_defined(fields: dict[str, Json]) -> None:
 
 def _is_truthy(value: Json) -> bool:
     """As JavaScript has it: an empty list or dict is there."""
-    return isinstance(value, (dict, list)) or bool(value)
+    return bool(value) or isinstance(value, (dict, list))
 
 
 def _copy(value: Json, what: str, levels: int = MAX_LEVELS) -> Json:
