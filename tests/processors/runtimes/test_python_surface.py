@@ -168,6 +168,12 @@ async def test_messages_queued_so_far_can_be_read(pool: ProcessPool) -> None:
     assert events(await run_one(pool, code))[1]["properties"] == {"before": 2}
 
 
+async def test_messages_put_into_the_list_count_to_the_limit(pool: ProcessPool) -> None:
+    outcome = await run_one(pool, handler("segment.events.extend([{'type': 'track'}] * 1_001)"))
+
+    assert outcome.status is Status.TOO_LARGE
+
+
 async def test_unknown_argument_and_unknown_helper_are_errors(pool: ProcessPool) -> None:
     argument = await error_of(pool, handler("segment.track(event='A', userId='1')"))
     helper = await error_of(pool, handler("segment.trak(event='A', user_id='1')"))
@@ -200,6 +206,9 @@ NOT_JSON = {
     ),
     "a = {}; a['a'] = a; segment.track(event='A', user_id=1, context=a)": (
         "segment.track: context refers back to itself, or is nested deeper than 254 levels."
+    ),
+    "segment.track(event='A', user_id=1, properties={'a b': {1}})": (
+        'segment.track: properties["a b"] is of type set, which JSON has no form for.'
     ),
     "segment.events.append(12)": "A message is a dict, not of type int.",
 }
@@ -448,6 +457,7 @@ async def test_secrets_are_taken_out_of_log_lines_messages_and_stacks(pool: Proc
         print('a s3cr3t-value-longer s3cr3t-value', 'short', 's3cr3t', end='')
         print('-value')
         logging.warning(settings['pem'])
+        print({'quoted': settings['pem']})
         raise RuntimeError(f"key {settings['key']} 's3cr3t-value'")  # s3cr3t-value
         """,
         settings={"key": SECRETS[0], "long": SECRETS[1], "pem": SECRETS[3]},

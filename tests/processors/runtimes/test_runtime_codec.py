@@ -82,7 +82,7 @@ def tower(levels: int) -> Any:
 
 
 REFUSED: list[tuple[Callable[[], Any], str]] = [
-    (lambda: {"a": {"b c": [1, {2}]}}, "a['b c'][1] is of type set, which JSON has no form for"),
+    (lambda: {"a": {"b c": [1, {2}]}}, 'a["b c"][1] is of type set, which JSON has no form for'),
     (lambda: {"price": Decimal("1.5")}, "price is of type Decimal, which JSON has no form for"),
     (lambda: {"a": object()}, "a is of type object, which JSON has no form for"),
     (lambda: {"a": time(1)}, "a is of type time, which JSON has no form for"),

@@ -33,6 +33,7 @@ class Cache:
             if isawaitable(value):
                 value = await value
             entry = (float("inf") if ttl_ms is None or ttl_ms < 0 else monotonic() + ttl_ms / 1_000, value)
+            self._entries.pop(key, None)  # by another load, meanwhile
             if len(self._entries) >= MAX_KEYS:
                 del self._entries[next(iter(self._entries))]
         self._entries[key] = entry

@@ -31,8 +31,7 @@ class Collector:
 
     def reserve(self) -> None:
         """Room for one more message. Errors: `TooLarge`."""
-        if len(self.events) + len(self.objects) >= self._limits.messages:
-            self._refuse(f"The function sent more than {self._limits.messages} messages.")
+        self._count(1)
 
     def encode(self) -> tuple[bytes, bytes]:
         """Events and objects as comma-separated JSON, as they are now: changes after the call count.
@@ -41,6 +40,7 @@ class Collector:
         """
         if self.excess is not None:
             raise self.excess
+        self._count(0)
         self._room = self._limits.output_bytes
         events = [self._encode(event, self._limits.event_bytes) for event in self.events]
         objects = [self._encode(item, self._limits.output_bytes) for item in self.objects]
@@ -52,6 +52,10 @@ class Collector:
         for level, rest in self.unfinished.items():
             if rest:
                 self.logs.add(level, rest)
+
+    def _count(self, more: int) -> None:
+        if len(self.events) + len(self.objects) + more > self._limits.messages:
+            self._refuse(f"The function sent more than {self._limits.messages} messages.")
 
     def _encode(self, message: object, limit: int) -> bytes:
         if not isinstance(message, dict):  # user code can put anything into the list

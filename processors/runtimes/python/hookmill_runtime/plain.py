@@ -3,6 +3,7 @@
 Same rules as `JSON.stringify` where Python has the like: a date is its text in UTC with milliseconds, NaN is null.
 """
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from enum import Enum
@@ -44,7 +45,7 @@ class _Place:
 
     def key(self, name: str) -> str:
         if not name.isidentifier():
-            return f"{self.path}[{name!r}]"
+            return f"{self.path}[{json.dumps(name, ensure_ascii=False)}]"
         return f"{self.path}.{name}" if self.path else name
 
     def flaw(self, why: str) -> NotJson:

@@ -1,7 +1,8 @@
 """Secrets, taken out of what people get to read."""
 
+import json
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 Redact = Callable[[str], str]
@@ -14,10 +15,18 @@ _INSTEAD: Final = "[redacted]"
 
 
 def redactor(secrets: Iterable[str]) -> Redact:
-    """Replaces the values, and each line of those that have several: output is cut at line ends."""
-    values = {part for secret in secrets for part in (secret, *secret.splitlines()) if len(part) >= MIN_CHARACTERS}
+    """Replaces the values: as they are, as JSON and Python quote them, and each line of those with several, for output
+    is cut at line ends."""
+    values = {form for secret in secrets for form in _forms_of(secret) if len(form) >= MIN_CHARACTERS}
     if not values:
         return str
     # The longest first, so that one which begins like another does not leave its end behind.
     pattern = re.compile("|".join(map(re.escape, sorted(values, key=len, reverse=True))))
     return lambda text: pattern.sub(_INSTEAD, text)
+
+
+def _forms_of(secret: str) -> Iterator[str]:
+    yield secret
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield repr(secret)[1:-1]
+    yield from secret.splitlines()

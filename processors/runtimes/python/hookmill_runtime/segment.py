@@ -177,7 +177,7 @@ def _require_defined(fields: dict[str, Json]) -> None:
 
 def _is_truthy(value: Json) -> bool:
     """As JavaScript has it: an empty list or dict is there."""
-    return bool(value) or isinstance(value, (dict, list))
+    return bool(value) or isinstance(value, (dict, list, tuple))
 
 
 def _copy(value: Json, what: str, levels: int = MAX_LEVELS) -> Json:
@@ -185,6 +185,6 @@ def _copy(value: Json, what: str, levels: int = MAX_LEVELS) -> Json:
         raise TypeError(f"{what} refers back to itself, or is nested deeper than {MAX_LEVELS} levels.")
     if isinstance(value, dict):
         return {key: _copy(item, what, levels - 1) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_copy(item, what, levels - 1) for item in value]
     return value
