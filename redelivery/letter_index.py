@@ -1,7 +1,7 @@
 """The index of the dead letters: a file made from the topic, and made anew whenever it is not of that topic."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Final, NamedTuple, Self
 
 from hookmill.log.contract import Log
+from hookmill.records import TopicPartition
 from redelivery.letters import Letter, LetterId, Settlement, read_letter
 from redelivery.scan import Scan
 
@@ -100,14 +101,14 @@ class LetterIndex:
 
     async def catch_up(self) -> None:
         """Everything that is on the topic now is in the index. Errors: of the log."""
-        async with Scan(self._log, self._topic) as scan:
+        async with Scan(self._log, [self._topic]) as scan:
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 starts = self._positions(scan.ends)
                 async for span in scan.spans(starts, scan.ends):
                     for record in span.records:
                         self._put(read_letter(record))
-                positions = [(partition, end) for partition, end in scan.ends.items()]
+                positions = [(place.partition, end) for place, end in scan.ends.items()]
                 self._database.executemany("INSERT OR REPLACE INTO positions VALUES (?, ?)", positions)
                 self._database.execute("COMMIT")
             finally:
@@ -139,16 +140,16 @@ class LetterIndex:
         with closing(self._database.execute(query, values)) as rows:
             return [LetterGroup(*row) for row in rows]
 
-    def _positions(self, ends: dict[int, int]) -> dict[int, int]:
+    def _positions(self, ends: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
         """Where to go on; from the start, with an empty index, when this file is of another topic or format."""
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         known: dict[int, int] = {}
         if version == _FORMAT:
             (origin,) = self._database.execute("SELECT description FROM origin").fetchone()
             known = dict(self._database.execute("SELECT partition, next_offset FROM positions"))
-            is_behind = all(known.get(partition, 0) <= end for partition, end in ends.items())
+            is_behind = all(known.get(place.partition, 0) <= end for place, end in ends.items())
             if origin == self._origin() and is_behind:
-                return {partition: known.get(partition, 0) for partition in ends}
+                return {place: known.get(place.partition, 0) for place in ends}
         self._make_anew()
         return dict.fromkeys(ends, 0)
 

@@ -6,7 +6,7 @@ from typing import Final
 from hookmill import headers
 from hookmill.ids import new_request_id
 from hookmill.log.contract import Log, RecordSender
-from hookmill.records import NewRecord, Record
+from hookmill.records import NewRecord, Record, TopicPartition
 from hookmill.topics import Topic, TopicNames
 from redelivery.letters import Letter, LetterId, Settled, settlement_record
 from redelivery.scan import Scan
@@ -94,10 +94,11 @@ def _sent_again(record: Record) -> NewRecord:
 async def _batches(log: Log, names: TopicNames, ids: Sequence[LetterId]) -> AsyncIterator[list[Record]]:
     """The records of these letters that are still there, some at a time."""
     wanted = frozenset(ids)
-    starts = _by_partition(ids, min)
-    ends = {partition: last + 1 for partition, last in _by_partition(ids, max).items()}
+    topic = names.full(Topic.DEAD_LETTERS)
+    starts = _by_partition(topic, ids, min)
+    ends = {place: last + 1 for place, last in _by_partition(topic, ids, max).items()}
     records: list[Record] = []
-    async with Scan(log, names.full(Topic.DEAD_LETTERS)) as scan:
+    async with Scan(log, [topic]) as scan:
         async for span in scan.spans(starts, ends):
             records += [record for record in span.records if LetterId(record.partition, record.offset) in wanted]
             while len(records) >= _AT_ONCE:
@@ -107,8 +108,11 @@ async def _batches(log: Log, names: TopicNames, ids: Sequence[LetterId]) -> Asyn
         yield records
 
 
-def _by_partition(ids: Sequence[LetterId], choose: Callable[[int, int], int]) -> Mapping[int, int]:
-    chosen: dict[int, int] = {}
+def _by_partition(
+    topic: str, ids: Sequence[LetterId], choose: Callable[[int, int], int]
+) -> Mapping[TopicPartition, int]:
+    chosen: dict[TopicPartition, int] = {}
     for partition, offset in ids:
-        chosen[partition] = choose(chosen.get(partition, offset), offset)
+        place = TopicPartition(topic, partition)
+        chosen[place] = choose(chosen.get(place, offset), offset)
     return chosen

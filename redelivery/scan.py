@@ -1,8 +1,8 @@
-"""Scans: reading a topic as it is now, from given positions to its present end, beside whoever reads it live."""
+"""Scans: reading topics as they are now, from given positions to their present ends, beside whoever reads them live."""
 
 import contextlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from types import TracebackType
 from typing import Final, Self
 
@@ -21,20 +21,18 @@ class Scan:
     `ends`: by partition the offset behind the last record at the time of entering.
     """
 
-    def __init__(self, log: Log, topic: str) -> None:
-        self._topic = topic
-        self._reader: RecordReader = log.reader([topic], group=None)
+    def __init__(self, log: Log, topics: Sequence[str]) -> None:
+        self._reader: RecordReader = log.reader(topics, group=None)
         self._stack = contextlib.AsyncExitStack()
-        self.ends: dict[int, int] = {}
+        self.ends: Mapping[TopicPartition, int] = {}
 
     async def __aenter__(self) -> Self:
         await self._stack.enter_async_context(self._reader)
         try:
-            ends = await self._reader.end_positions()
+            self.ends = await self._reader.end_positions()
         except BaseException:
             await self._stack.aclose()
             raise
-        self.ends = {place.partition: end for place, end in ends.items()}
         return self
 
     async def __aexit__(
@@ -42,39 +40,33 @@ class Scan:
     ) -> None:
         await self._stack.aclose()
 
-    async def starts_at(self, timestamp_ms: int) -> dict[int, int]:
+    async def starts_at(self, timestamp_ms: int) -> Mapping[TopicPartition, int]:
         """By partition the first record of this time or later, or the end."""
-        positions = await self._reader.positions_at_time(timestamp_ms)
-        return {place.partition: position for place, position in positions.items()}
+        return await self._reader.positions_at_time(timestamp_ms)
 
-    async def spans(self, starts: Mapping[int, int], ends: Mapping[int, int]) -> AsyncIterator[Span]:
-        """Everything from `starts` to before `ends`, by partition; partitions that are in none of the two are left out.
+    async def spans(
+        self, starts: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+    ) -> AsyncIterator[Span]:
+        """Everything from `starts` to before `ends`; partitions that are not in both are left out.
 
         A span may reach beyond its end. What retention took is skipped. Errors: `LogUnavailable`.
         """
-        left = {partition: end for partition, end in ends.items() if starts.get(partition, end) < end}
-        await self._choose(starts, left)
+        left = {place: end for place, end in ends.items() if starts.get(place, end) < end}
+        self._reader.pause(self.ends.keys() - left.keys())
+        self._reader.resume(left.keys())
+        await self._reader.seek({place: starts[place] for place in left})
         heard_at = time.monotonic()
         while left:
             spans = await self._reader.poll(_POLL_S)
             for span in spans:
-                partition = span.partition.partition
-                if partition not in left:
+                if span.partition not in left:
                     continue
                 yield span
-                if span.next_offset >= left[partition]:
-                    del left[partition]
+                if span.next_offset >= left[span.partition]:
+                    del left[span.partition]
                     self._reader.pause([span.partition])
             if spans:
                 heard_at = time.monotonic()
             elif time.monotonic() - heard_at > _SILENCE_S:
-                raise LogUnavailable(
-                    f"{self._topic}: nothing was read for {_SILENCE_S:g} s, {len(left)} partitions left."
-                )
-
-    async def _choose(self, starts: Mapping[int, int], left: Mapping[int, int]) -> None:
-        everything = {TopicPartition(self._topic, partition) for partition in self.ends}
-        chosen = {TopicPartition(self._topic, partition): starts[partition] for partition in left}
-        self._reader.pause(everything - chosen.keys())
-        self._reader.resume(chosen.keys())
-        await self._reader.seek(chosen)
+                names = ", ".join(sorted({place.topic for place in left}))
+                raise LogUnavailable(f"Nothing was read of {names} for {_SILENCE_S:g} s although there is more.")

@@ -33,7 +33,7 @@ class Installation:
     async def records(self, topic: Topic) -> list[Record]:
         """Everything on the topic, by partition and offset."""
         found: list[Record] = []
-        async with Scan(self.log, self.names.full(topic)) as scan:
+        async with Scan(self.log, [self.names.full(topic)]) as scan:
             async for span in scan.spans(dict.fromkeys(scan.ends, 0), scan.ends):
                 found += span.records
         return sorted(found, key=lambda record: (record.partition, record.offset))
