@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from console.functions import load_function
+from hookmill.egress.allow import AllowList
 from hookmill.errors import ConfigError
 from hookmill.registry import Function, Sink, Source
 from hookmill.topics import MAX_BODY_BYTES
@@ -23,6 +24,22 @@ _SLUG: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 
 
+def _check_hosts(entries: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        AllowList.parse(entries, "")
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+    return entries
+
+
+class _NetworkTable(BaseModel):
+    """What `[network]` of `source.toml` may hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    allow: Annotated[tuple[str, ...], AfterValidator(_check_hosts)] = ()
+
+
 class _SourceFile(BaseModel):
     """What `source.toml` may hold."""
 
@@ -33,6 +50,7 @@ class _SourceFile(BaseModel):
     timeout_ms: Annotated[int, Field(ge=1, le=60_000)] = 1_000
     max_body_bytes: Annotated[int, Field(ge=0, le=MAX_BODY_BYTES)] | None = None
     settings: dict[str, Any] = {}
+    network: _NetworkTable = _NetworkTable()
 
 
 class _SinkTable(BaseModel):
@@ -56,6 +74,7 @@ class ProjectSource:
     settings: dict[str, Any]
     timeout_ms: int
     max_body_bytes: int | None
+    network: tuple[str, ...]
 
     def entity(self, token_hashes: Sequence[str]) -> Source:
         """The source as it is published."""
@@ -67,6 +86,7 @@ class ProjectSource:
             settings=self.settings,
             max_body_bytes=self.max_body_bytes,
             timeout_ms=self.timeout_ms,
+            network=self.network,
         )
 
 
@@ -108,6 +128,7 @@ def _load_source(folder: Path) -> ProjectSource:
         settings=parsed.settings,
         timeout_ms=parsed.timeout_ms,
         max_body_bytes=parsed.max_body_bytes,
+        network=parsed.network.allow,
     )
 
 

@@ -71,6 +71,8 @@ class ProcessorsConfig(_Section):
     """A runner without work for so long is stopped."""
     isolation: Literal["off", "best-effort", "strict"] = "best-effort"
     """What functions are confined by: nothing, every layer that the kernel has, or all layers or no start."""
+    allow_private_network: bool = False
+    """Hosts that a source allows in full, not by a wildcard, may have addresses that are not of the public Internet."""
     commit_interval_s: Seconds = 0.5
     drain_timeout_s: Seconds = 20.0
     node: Path | None = None

@@ -35,6 +35,8 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True, tag="source"):
     """Narrower than the receiver's limit, or `None`."""
     timeout_ms: int = 1_000
     """Wall-clock limit of one invocation (SEGMENT-SPEC F41)."""
+    network: tuple[str, ...] = ()
+    """Hosts that the function may call: `hookmill.egress.allow`."""
 
 
 class Function(msgspec.Struct, frozen=True, omit_defaults=True, tag="function"):

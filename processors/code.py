@@ -15,4 +15,5 @@ def code_of(source: Source, function: Function) -> Code:
         settings=source.settings,
         timeout_ms=source.timeout_ms,
         modules=function.modules,
+        network=source.network,
     )

@@ -131,3 +131,34 @@ def test_the_starter_writes_nothing_over(folder: Path) -> None:
 
     assert (folder / "sinks.toml").read_text() == SINKS
     assert not (folder / "sources" / "hello").exists()
+
+
+def test_the_hosts_a_function_may_call_come_with_its_source(folder: Path) -> None:
+    allow = '[network]\nallow = ["api.example.com", "*.example.org:8443"]\n'
+    (folder / "sources" / "shop" / "source.toml").write_text(SOURCE + allow)
+
+    (source,) = load_project(folder).sources
+
+    assert source.entity(()).network == ("api.example.com", "*.example.org:8443")
+
+
+def test_a_source_without_network_may_call_nobody(folder: Path) -> None:
+    (source,) = load_project(folder).sources
+
+    assert source.entity(()).network == ()
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ('allow = ["https://api.example.com/path"]', r'network\.allow .*"https://api\.example\.com/path" is no host'),
+        ('allow = ["*"]', r'network\.allow .*"\*" is no host'),
+        ('allow = "api.example.com"', r"network\.allow"),
+        ('deny = ["api.example.com"]', r"network\.deny is not an option"),
+    ],
+)
+def test_a_network_table_that_cannot_be_read_is_refused(folder: Path, table: str, complaint: str) -> None:
+    (folder / "sources" / "shop" / "source.toml").write_text(f"{SOURCE}[network]\n{table}\n")
+
+    with pytest.raises(ConfigError, match=complaint):
+        load_project(folder)
