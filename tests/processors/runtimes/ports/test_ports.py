@@ -124,3 +124,9 @@ async def test_each_webhook_ends_as_it_should(pool: ProcessPool, name: str) -> N
 async def test_there_are_ten_functions_and_sixty_webhooks() -> None:
     assert len(PORTS) == 10
     assert sum(len(read_port(name).webhooks) for name in PORTS) == 60
+
+
+async def test_reports_tell_the_time_on_the_processor(pool: ProcessPool) -> None:
+    sender = await run_port(pool, "stripe", "python")
+
+    assert all(report.cpu_ms and report.cpu_ms < report.duration_ms + 1 for report in sender.reports())
