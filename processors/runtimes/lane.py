@@ -66,11 +66,11 @@ class Lane:
         """The call's invocations wait."""
         self._tickets.extend(Ticket(call, position) for position in range(len(call.invocations)))
 
-    def take(self) -> list[Ticket]:
+    def take(self, most: int = BATCH_INVOCATIONS) -> list[Ticket]:
         """The next batch; empty if nothing waits. Invocations of calls given up are left out."""
         batch: list[Ticket] = []
         size = 0
-        while self._tickets and len(batch) < BATCH_INVOCATIONS:
+        while self._tickets and len(batch) < most:
             ticket = self._tickets[0]
             if not ticket.call.done.done():
                 size += len(ticket.invocation.body)

@@ -6,16 +6,24 @@ a line needs to run again (RUNTIMES section 7, "Crash recovery"). Its size tells
 
 import fcntl
 import os
-from typing import NamedTuple, Self
+from typing import Annotated, Final, NamedTuple, Self
 
 import msgspec
 
 from hookmill.codec import FunctionError, LogLine
 from processors.runtimes.contract import Outcome, Status
-from processors.runtimes.limits import MIB
+from processors.runtimes.limits import KIB, MIB
 
-MAX_BYTES = 64 * MIB
+MAX_BYTES: Final = 64 * MIB
 """Of one batch: four times what a runner of ours writes before it ends one; more is cut off by the kernel."""
+MAX_LINE_BYTES: Final = 5 * MIB
+"""The messages of an invocation, 4 MiB, with its log and its error as JSON."""
+MAX_LINES_EACH: Final = 4
+"""Lines per invocation: its result, the marks before and after it, and a result that a stopped thread just wrote."""
+MAX_TEXT_CHARACTERS: Final = 64 * KIB
+"""Of the log and the error of an invocation together: 32 KiB and 6 KiB from a runner of ours."""
+
+_Messages = Annotated[list[msgspec.Raw], msgspec.Meta(max_length=1_000)]
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -23,12 +31,12 @@ class _Line(msgspec.Struct, gc=False):
 
     m: str = ""
     i: int = -1
-    ms: float = 0.0
+    ms: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     cpu: float | None = None
     s: Status = Status.OK
     e: FunctionError | None = None
-    ev: list[msgspec.Raw] = []
-    ob: list[msgspec.Raw] = []
+    ev: _Messages = []
+    ob: _Messages = []
     l: list[LogLine] = []  # noqa: E741  # key of the wire format
 
 
@@ -44,9 +52,14 @@ class Entries(NamedTuple):
 
 
 class Ledger:
-    """Lines are appended by the runner, read here when the batch has ended."""
+    """Lines are appended by the runner, read here when the batch has ended.
+
+    User code can write here as its runner can. It harms no one but itself: what is read is bounded in lines, bytes and
+    texts, and says nothing of other sources.
+    """
 
     def __init__(self) -> None:
+        self._max_lines = 0
         self.descriptor = os.memfd_create("hookmill-ledger", os.MFD_CLOEXEC)
         # Append mode, so that neither a runner nor its replaced thread needs to know where the end is.
         fcntl.fcntl(self.descriptor, fcntl.F_SETFL, os.O_APPEND | os.O_RDWR)
@@ -61,8 +74,9 @@ class Ledger:
         """Gone, with what is in it."""
         os.close(self.descriptor)
 
-    def clear(self) -> None:
-        """Empty, for the next batch."""
+    def clear(self, invocations: int) -> None:
+        """Empty, for the next batch of so many."""
+        self._max_lines = MAX_LINES_EACH * (invocations + 1)
         os.ftruncate(self.descriptor, 0)
 
     def size(self) -> int:
@@ -72,16 +86,41 @@ class Ledger:
     def read(self) -> Entries:
         """The outcomes by index. A line that is not of the format, and all after it, counts as not written."""
         content = os.pread(self.descriptor, min(self.size(), MAX_BYTES), 0)
-        lines = _decode(content[: content.rfind(b"\n") + 1])
+        lines = _decode(content[: _plausible_bytes(content, self._max_lines)])
         outcomes: dict[int, Outcome] = {}
         is_running = False
         for line in lines:
             if line.m:
                 is_running = line.m == "+"
+            elif not _is_within_limits(line):
+                break
             else:
                 # The first line of an index counts: a thread may be stopped just after it wrote one.
                 outcomes.setdefault(line.i, Outcome(line.s, line.ms, line.ev, line.ob, line.e, line.l, line.cpu))
         return Entries(outcomes, is_running)
+
+
+def _plausible_bytes(content: bytes, max_lines: int) -> int:
+    """Length of the whole lines at the start that may be a runner's: what is decoded costs many times its size."""
+    is_small = len(content) <= MAX_LINE_BYTES
+    if is_small and content.count(b"\n") <= max_lines:
+        return content.rfind(b"\n") + 1
+    end = 0
+    for _ in range(max_lines):
+        following = content.find(b"\n", end, end + MAX_LINE_BYTES) + 1
+        if not following:
+            break
+        end = following
+    return end
+
+
+def _is_within_limits(line: _Line) -> bool:
+    if line.e is None and not line.l:
+        return True
+    characters = sum(len(said.level) + len(said.text) for said in line.l)
+    if line.e is not None:
+        characters += len(line.e.kind) + len(line.e.message) + len(line.e.stack) + len(line.e.source_line)
+    return characters <= MAX_TEXT_CHARACTERS
 
 
 def _decode(content: bytes) -> list[_Line]:

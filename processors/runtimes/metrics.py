@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from processors.runtimes.confinement import Layers, Level
 
@@ -11,6 +11,14 @@ _ISOLATION: Final = Gauge(
     "1 for the level asked for and the layers that runners apply; Landlock by version of its rules.",
     ["level", "no_new_privs", "rlimits", "landlock_abi", "seccomp"],
 )
+_PROBATIONS: Final = Counter(
+    "hookmill_runner_probations_total", "Times that a source was made to work alone, with pauses.", ["source"]
+)
+
+
+def count_probation(source: str) -> None:
+    """The source was put on probation."""
+    _PROBATIONS.labels(source).inc()
 
 
 def set_isolation(level: Level, layers: Layers) -> None:

@@ -5,6 +5,7 @@ import contextlib
 from pathlib import Path
 from typing import Self
 
+from hookmill.egress.guard import Egress
 from processors.runtimes.commands import Commands, Launch, zygote_command
 from processors.runtimes.confinement import Layers, Level
 from processors.runtimes.contract import Code
@@ -21,9 +22,10 @@ class Nursery:
     the next one is ready in a fifth of the time. A fork for Python needs no such thing.
     """
 
-    def __init__(self, node: Path | None, isolation: Level) -> None:
+    def __init__(self, node: Path | None, isolation: Level, egress: Egress) -> None:
         self._commands = Commands(node)
         self._isolation = isolation
+        self._egress = egress
         self._layers: Layers
         self._zygote: Zygote
         self._renewal = asyncio.Lock()
@@ -43,6 +45,7 @@ class Nursery:
                 if spare is not None:
                     await spare.kill()
         await self._zygote.close()
+        await self._egress.__aexit__()
 
     async def runner_for(self, code: Code) -> Runner:
         """Ready to run. Errors: `LoadFailed`, the function's fault; `RunnerUnavailable`; `NodeMissing`."""
@@ -50,7 +53,7 @@ class Nursery:
         spare = await self._take_spare() if launch.is_shared else None
         runner = spare or await self._boot(launch)
         try:
-            await runner.load(code)
+            await runner.load(code, self._egress)
         except BaseException:
             await runner.kill()
             raise

@@ -4,15 +4,22 @@ import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Final, Self
 
 from hookmill.codec import FunctionError
+from hookmill.egress.guard import Egress
+from hookmill.telemetry import get_logger
+from processors.runtimes import metrics
 from processors.runtimes.confinement import Level
 from processors.runtimes.contract import Code, Invocation, Outcome
 from processors.runtimes.errors import RunnerUnavailable
 from processors.runtimes.lane import BATCH_INVOCATIONS, Call, Lane
 from processors.runtimes.nursery import Nursery
+from processors.runtimes.probation import Probation
 from processors.runtimes.slot import Slot
+
+log = get_logger(__name__)
 
 SLOTS_PER_SOURCE: Final = 2
 QUANTUM_S: Final = 1.0
@@ -27,9 +34,14 @@ class ProcessPool:
     """
 
     def __init__(
-        self, node: Path | None, max_runners: int, idle_s: float, isolation: Level = Level.BEST_EFFORT
+        self,
+        node: Path | None,
+        max_runners: int,
+        idle_s: float,
+        isolation: Level = Level.BEST_EFFORT,
+        egress: Egress | None = None,
     ) -> None:
-        self._nursery = Nursery(node, isolation)
+        self._nursery = Nursery(node, isolation, egress or Egress())
         self._max_runners = max_runners
         self._idle_s = idle_s
         self._slots_per_lane = min(SLOTS_PER_SOURCE, max_runners, os.cpu_count() or 1)
@@ -37,6 +49,8 @@ class ProcessPool:
         self._called: dict[str, Lane] = {}
         self._slots: dict[Slot, asyncio.Task[None]] = {}
         self._waiting: dict[Lane, None] = {}
+        self._pausing: dict[Lane, asyncio.TimerHandle] = {}
+        self._probations: dict[str, Probation] = {}
         self._is_open = False
 
     async def __aenter__(self) -> Self:
@@ -50,7 +64,9 @@ class ProcessPool:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        for lane in self._lanes.values():
+        for pause in self._pausing.values():
+            pause.cancel()
+        for lane in (*self._lanes.values(), *self._pausing):
             lane.refuse_all(RunnerUnavailable("The runner pool is closed."))
         self._lanes.clear()
         await self._nursery.__aexit__()
@@ -77,7 +93,7 @@ class ProcessPool:
         Errors: `NodeMissing`; `RunnerUnavailable`.
         """
         lane = self._lane_of(code)
-        if any(slot.lane is lane and slot.runner is not None for slot in self._slots):
+        if any(slot.runner is not None for slot in self._slots_of(lane)):
             return None
         check = asyncio.get_running_loop().create_future()
         lane.checks.append(check)
@@ -99,9 +115,11 @@ class ProcessPool:
         """Its place is free."""
         del self._slots[slot]
         lane = slot.lane
-        if lane.has_work:
+        if lane in self._pausing:
+            pass  # `_resume` sees to its work
+        elif lane.has_work:
             self._waiting[lane] = None
-        elif not any(other.lane is lane for other in self._slots):
+        elif not self._slots_of(lane):
             self._forget(lane)
         while self._waiting and len(self._slots) < self._max_runners and self._is_open:
             longest = next(iter(self._waiting))
@@ -112,6 +130,39 @@ class ProcessPool:
     def backlog_grew(self, lane: Lane) -> None:
         """A batch was taken and more is left: perhaps a second slot."""
         self._staff(lane)
+
+    def batch_limit(self, lane: Lane) -> int:
+        """One while the source is on probation."""
+        source = lane.code.source
+        probation = self._probations.get(source)
+        if probation is not None and probation.is_forgotten(monotonic()):
+            del self._probations[source]
+            if probation.is_on:
+                log.info("source.probation_ended", source=source)
+            probation = None
+        return 1 if probation is not None and probation.is_on else BATCH_INVOCATIONS
+
+    def pause_after(self, lane: Lane, faults: int) -> bool:
+        """True on probation: the lane's work waits, and its place is free meanwhile."""
+        source = lane.code.source
+        probation = self._probations.setdefault(source, Probation())
+        for _ in range(faults):
+            if probation.note_fault(monotonic()):
+                log.warning("source.probation_began", source=source, version=lane.code.version)
+                metrics.count_probation(source)
+        if probation.is_on and lane not in self._pausing:
+            self._pausing[lane] = asyncio.get_running_loop().call_later(probation.pause_s, self._resume, lane)
+        return probation.is_on
+
+    def _resume(self, lane: Lane) -> None:
+        del self._pausing[lane]
+        if lane.has_work:
+            self._staff(lane)
+        elif not self._slots_of(lane):
+            self._forget(lane)
+
+    def _slots_of(self, lane: Lane) -> list[Slot]:
+        return [slot for slot in self._slots if slot.lane is lane]
 
     def _lane_of(self, code: Code) -> Lane:
         if not self._is_open:
@@ -137,11 +188,14 @@ class ProcessPool:
 
     def _staff(self, lane: Lane) -> None:
         """The lane has the slots its backlog is worth, as far as there is place."""
-        slots = [slot for slot in self._slots if slot.lane is lane]
+        if lane in self._pausing:
+            return
+        slots = self._slots_of(lane)
         idle = [slot for slot in slots if slot.is_idle]
         if idle:
             idle[0].wake()
-        wanted = 1 if len(lane) <= BATCH_INVOCATIONS else self._slots_per_lane
+        is_one_enough = len(lane) <= BATCH_INVOCATIONS or self.batch_limit(lane) == 1
+        wanted = 1 if is_one_enough else self._slots_per_lane
         if len(slots) >= wanted or (slots and idle):
             return
         if len(self._slots) < self._max_runners and not self._waiting:

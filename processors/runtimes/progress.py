@@ -18,8 +18,10 @@ class Progress:
     def __init__(self, ledger: Ledger, limits: Limits) -> None:
         self._ledger = ledger
         self._allowed_s = limits.timeout_ms / 1_000 + HARD_STOP_S
+        # A batch ends with the invocation that passes its time. User code that keeps writing must not keep its runner.
+        self._batch_s = limits.batch_ms / 1_000 + self._allowed_s + START_DEADLINE_S
         self._size = 0
-        self._since = monotonic()
+        self._started = self._since = monotonic()
 
     def silent_s(self) -> float:
         """Seconds without growth, as far as looked."""
@@ -31,4 +33,6 @@ class Progress:
     def is_stuck(self) -> bool:
         """While no user code is running, more time is allowed: a thread or process may be starting."""
         silent = self.silent_s()
+        if monotonic() - self._started > self._batch_s:
+            return True
         return silent > self._allowed_s and (silent > START_DEADLINE_S or self._ledger.read().is_running)

@@ -10,10 +10,11 @@ from typing import Final, Self, TypeVar
 
 import msgspec
 
-from hookmill.codec import FunctionError
+from hookmill.egress.guard import Egress
 from processors.runtimes.commands import Launch
-from processors.runtimes.contract import Code, Invocation, Outcome, Status
+from processors.runtimes.contract import Code, Invocation, Outcome
 from processors.runtimes.errors import LoadFailed, RunnerLost, RunnerUnavailable
+from processors.runtimes.footprint import LOOK_S, Footprint
 from processors.runtimes.frames import (
     PROTOCOL,
     BatchDone,
@@ -28,14 +29,16 @@ from processors.runtimes.frames import (
 )
 from processors.runtimes.ledger import Ledger
 from processors.runtimes.limits import Limits, limits_of
+from processors.runtimes.network import Network
+from processors.runtimes.postmortem import Cause, blame, load_error
 from processors.runtimes.process import RunnerProcess
 from processors.runtimes.progress import START_DEADLINE_S, Progress
 from processors.runtimes.zygote import Zygote
 
 STOP_DEADLINE_S: Final = 0.5
-_LOOK_S = 0.1
+MOST_INVOCATIONS: Final = 100_000
+"""Then a runner is replaced: what functions leave behind does not pile up for ever (RUNTIMES section 7)."""
 Header = TypeVar("Header")
-_STACK_CHARACTERS = 4_096
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,8 @@ class BatchEnd:
     """What came of a batch: outcomes by index. What has none did not run, or not to its end, and is to run again."""
 
     outcomes: dict[int, Outcome]
-    is_spent: bool
-    """The runner is not to be used any more."""
+    spent_by: str | None
+    """Why the runner is not to be used any more, for the log; `None` if it is."""
 
 
 class Runner:
@@ -55,9 +58,13 @@ class Runner:
         self._ledger = ledger
         self._channel = channel
         self._limits: Limits
+        self._footprint: Footprint
         self._batches = 0
+        self._invocations = 0
+        self._cause: Cause | None = None
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter | None = None
+        self._network: Network | None = None
 
     @classmethod
     async def boot(cls, zygote: Zygote, launch: Launch) -> Self:
@@ -79,9 +86,11 @@ class Runner:
             raise
         return runner
 
-    async def load(self, code: Code) -> None:
+    async def load(self, code: Code, egress: Egress) -> None:
         """Ready to run. Errors: `LoadFailed`, the function's fault; `RunnerUnavailable`, not its fault."""
+        assert self._writer is not None
         self._limits = limits_of(code)
+        self._network = Network.of(code, egress, self._writer)
         started = monotonic()
         try:
             async with asyncio.timeout(START_DEADLINE_S):
@@ -93,8 +102,9 @@ class Runner:
             await self._process.end()
             if self._process.was_lost:
                 raise RunnerUnavailable("A runner was lost with its zygote.") from error
-            is_slow = (monotonic() - started) * 1_000 >= self._limits.load_ms
-            raise LoadFailed(self._load_error(code, is_slow)) from error
+            took_ms = (monotonic() - started) * 1_000
+            raise LoadFailed(load_error(self._process, code, self._limits, took_ms)) from error
+        self._footprint = Footprint(self.pid, code.language)
 
     @property
     def pid(self) -> int:
@@ -108,19 +118,26 @@ class Runner:
 
     async def run(self, invocations: Sequence[Invocation]) -> BatchEnd:
         """The batch has ended, one way or another. Raises nothing for what user code does."""
+        end = await self._run(invocations)
+        if self._network is None:
+            return end
+        return BatchEnd(await self._network.settle(end.outcomes), end.spent_by)
+
+    async def _run(self, invocations: Sequence[Invocation]) -> BatchEnd:
+        count = len(invocations)
         self._batches += 1
-        self._ledger.clear()
+        self._invocations += count
+        self._ledger.clear(count)
         watch = Progress(self._ledger, self._limits)
         try:
             answer = await self._ask(run_frame(self._batches, invocations), watch)
             done = _header(answer, FrameType.RES, BatchDone)
+            outcomes = _within(count, self._ledger.read().outcomes)
+            if done.batch != self._batches or not outcomes:
+                raise RunnerLost("it answered for another batch, or without results")
         except RunnerLost as lost:
-            return await self._account_for_loss(len(invocations), watch, lost)
-        entries = self._ledger.read()
-        outcomes = {index: outcome for index, outcome in entries.outcomes.items() if 0 <= index < len(invocations)}
-        if not outcomes:
-            return await self._account_for_loss(len(invocations), watch, RunnerLost("it answered without results"))
-        return BatchEnd(outcomes, is_spent=done.recycle is not None)
+            return await self._account_for_loss(count, watch, lost)
+        return BatchEnd(outcomes, done.recycle or self._wear())
 
     async def stop(self) -> None:
         """Ended, by itself if it can."""
@@ -140,6 +157,8 @@ class Runner:
             self._channel.close()
         await self._process.end()
         self._ledger.close()
+        if self._network is not None:
+            await self._network.cancel()
 
     async def _greet(self) -> None:
         self._reader, self._writer = await asyncio.open_unix_connection(sock=self._channel)
@@ -155,14 +174,6 @@ class Runner:
         if hello.proto != PROTOCOL:
             raise RunnerUnavailable(f"A runner speaks protocol {hello.proto}, the pool {PROTOCOL}.")
 
-    def _load_error(self, code: Code, is_slow: bool) -> FunctionError:
-        place = f"The top level of {code.file_name}"
-        stack = self._process.last_words()[-_STACK_CHARACTERS:]
-        if is_slow:
-            return FunctionError("Timeout", f"{place} did not finish within {self._limits.load_ms} ms.", stack=stack)
-        message = f"{place} ended the runner: {self._process.describe_end()}."
-        return FunctionError("RunnerCrashed", message, stack=stack)
-
     async def _send_and_read(self, frame: bytes) -> Frame:
         assert self._writer is not None
         try:
@@ -174,33 +185,49 @@ class Runner:
 
     async def _ask(self, frame: bytes, watch: Progress) -> Frame:
         """The answer, or `RunnerLost`; a runner that gets nowhere is killed."""
-        answer = asyncio.create_task(self._send_and_read(frame))
+        answer = asyncio.create_task(self._converse(frame, watch))
         try:
-            while not (await asyncio.wait((answer,), timeout=_LOOK_S))[0]:
-                if watch.is_stuck():
-                    self._process.kill()
+            while not (await asyncio.wait((answer,), timeout=LOOK_S))[0]:
+                self._cause = self._cause_to_end(watch)
+                if self._cause is not None:
+                    await self._process.end()
+                    raise RunnerLost("it was ended")
             return answer.result()
         finally:
             if not answer.done():
                 answer.cancel()
 
+    async def _converse(self, frame: bytes, watch: Progress) -> Frame:
+        answer = await self._send_and_read(frame)
+        while answer.type is FrameType.FETCH and self._network is not None:
+            self._network.take(answer, self._limits.timeout_ms / 1_000 - watch.silent_s())
+            answer = await read_frame(self._reader)
+        return answer
+
+    def _cause_to_end(self, watch: Progress) -> Cause | None:
+        if self._footprint.is_excessive:
+            return Cause.MEMORY
+        return Cause.STUCK if watch.is_stuck() else None
+
+    def _wear(self) -> str | None:
+        if self._invocations >= MOST_INVOCATIONS:
+            return "invocations"
+        return "memory" if self._footprint.has_doubled else None
+
     async def _account_for_loss(self, count: int, watch: Progress, lost: RunnerLost) -> BatchEnd:
+        silent_ms = watch.silent_s() * 1_000
         await self._process.end()
         entries = self._ledger.read()
-        outcomes = {index: outcome for index, outcome in entries.outcomes.items() if 0 <= index < count}
+        outcomes = _within(count, entries.outcomes)
         culprit = next((index for index in range(count) if index not in outcomes), None)
-        if entries.is_running and culprit is not None and not self._process.was_lost:
-            outcomes[culprit] = self._blame(watch, lost)
-        return BatchEnd(outcomes, is_spent=True)
+        if culprit is not None and entries.is_running and not self._process.was_lost:
+            allowed_mb = self._footprint.allowed_mb
+            outcomes[culprit] = blame(self._process, self._limits, silent_ms, self._cause, allowed_mb, lost)
+        return BatchEnd(outcomes, "lost")
 
-    def _blame(self, watch: Progress, lost: RunnerLost) -> Outcome:
-        stack = self._process.last_words()[-_STACK_CHARACTERS:]
-        silent_ms = watch.silent_s() * 1_000
-        if silent_ms >= self._limits.timeout_ms:
-            message = f"The function did not finish within {self._limits.timeout_ms} ms, and its runner was ended."
-            return Outcome(Status.TIMEOUT, silent_ms, error=FunctionError("Timeout", message, stack=stack))
-        message = f"The function ended its runner: {lost}, {self._process.describe_end()}."
-        return Outcome(Status.CRASH, silent_ms, error=FunctionError("RunnerCrashed", message, stack=stack))
+
+def _within(count: int, outcomes: dict[int, Outcome]) -> dict[int, Outcome]:
+    return {index: outcome for index, outcome in outcomes.items() if 0 <= index < count}
 
 
 def _header(answer: Frame, expected: FrameType, header: type[Header]) -> Header:

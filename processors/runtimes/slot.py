@@ -6,6 +6,7 @@ from time import monotonic
 from typing import Final, Protocol
 
 from hookmill.telemetry import get_logger
+from processors.runtimes.contract import Status
 from processors.runtimes.errors import LoadFailed, NodeMissing, RunnerUnavailable
 from processors.runtimes.lane import Lane, Ticket
 from processors.runtimes.nursery import Nursery
@@ -13,6 +14,9 @@ from processors.runtimes.runner import Runner
 
 LOST_IN_A_ROW: Final = 3
 """Runners lost before user code had them, after which the work is refused."""
+
+FAULTS: Final = frozenset({Status.TIMEOUT, Status.MEMORY, Status.CRASH})
+"""What costs a runner, or a thread of it."""
 
 log = get_logger(__name__)
 
@@ -30,6 +34,14 @@ class Owner(Protocol):
 
     def backlog_grew(self, lane: Lane) -> None:
         """More waits than this slot takes at once."""
+        ...
+
+    def batch_limit(self, lane: Lane) -> int:
+        """How many invocations to take at once."""
+        ...
+
+    def pause_after(self, lane: Lane, faults: int) -> bool:
+        """So many invocations ended or blocked their runner; whether to leave, so that the source pauses."""
         ...
 
     def slot_ended(self, slot: "Slot") -> None:
@@ -102,7 +114,7 @@ class Slot:
 
     async def _run_batch(self, runner: Runner) -> bool:
         """True if the runner is spent."""
-        self._batch = self.lane.take()
+        self._batch = self.lane.take(self._owner.batch_limit(self.lane))
         if not self._batch:
             return False
         if len(self.lane):
@@ -117,10 +129,15 @@ class Slot:
                 ticket.call.settle(ticket.position, outcome)
         self._batch = []
         self.lane.give_back(rest)
+        faults = sum(outcome.status in FAULTS for outcome in end.outcomes.values())
+        if faults:
+            self.is_leaving |= self._owner.pause_after(self.lane, faults)
         self._lost = 0 if end.outcomes else self._lost + 1
         if self._lost >= LOST_IN_A_ROW:
             raise RunnerUnavailable(f"{LOST_IN_A_ROW} runners in a row were lost before the function had them.")
-        return end.is_spent
+        if end.spent_by is not None:
+            log.debug("runner.spent", source=self.lane.code.source, pid=runner.pid, reason=end.spent_by)
+        return end.spent_by is not None
 
     async def _has_work(self) -> bool:
         """Waits for it. False: none came in time, or the place is needed."""

@@ -12,6 +12,7 @@ from processors.runtimes.ledger import Ledger
 @pytest.fixture
 def ledger() -> Iterator[Ledger]:
     with Ledger() as ledger:
+        ledger.clear(invocations=10)
         yield ledger
 
 
@@ -43,6 +44,11 @@ def test_line_is_an_outcome_with_its_messages_as_written(ledger: Ledger) -> None
         (b'{"m":"+"}\n{"i":0,"s":"unheard of"}\n{"i":1}\n', [], True),
         (b'{"m":"+"}\n{"i":0}\n\xff\xfe\n', [0], True),
         (b'{"m":"+"}\n{"i":0,"l":[["info","\xff",0]]}\n', [], True),
+        (b'{"m":"+"}\n{"i":0,"ms":-1}\n', [], True),
+        (b'{"m":"+"}\n{"i":0,"ev":[%s1]}\n' % (b"1," * 1_000), [], True),
+        (b'{"m":"+"}\n{"i":0}\n{"i":1,"l":[["info","%s",0]]}\n{"i":2}\n' % (b"x" * 65_533), [0], True),
+        (b'{"m":"+"}\n{"i":0,"e":{"class":"E","message":"%s"}}\n' % (b"x" * 65_536), [], True),
+        (b'{"m":"+"}\n{"i":0}\n{"i":1,"x":"%s"}\n{"i":2}\n' % (b"x" * 5_242_880), [0], True),
     ],
 )
 def test_torn_and_forged_lines_count_as_not_written(
@@ -51,6 +57,21 @@ def test_torn_and_forged_lines_count_as_not_written(
     entries = written(ledger, content).read()
 
     assert (list(entries.outcomes), entries.is_running) == (indexes, is_running)
+
+
+def test_no_more_lines_are_looked_at_than_a_batch_can_have(ledger: Ledger) -> None:
+    # 4 for each of the 10 invocations, and 4 for the batch.
+    content = b'{"i":3}\n' * 43 + b'{"i":4}\n' + b'{"i":5}\n' * 1_000_000
+
+    assert list(written(ledger, content).read().outcomes) == [3, 4]
+
+
+def test_largest_line_of_an_honest_runner_is_read(ledger: Ledger) -> None:
+    line = b'{"i":0,"ob":["%s"]}\n' % (b"x" * 4_194_304)
+
+    entries = written(ledger, line + line.replace(b'"i":0', b'"i":1')).read()
+
+    assert [len(bytes(outcome.objects[0])) for outcome in entries.outcomes.values()] == [4_194_306] * 2
 
 
 def test_first_line_of_an_index_counts(ledger: Ledger) -> None:
@@ -62,7 +83,7 @@ def test_first_line_of_an_index_counts(ledger: Ledger) -> None:
 def test_cleared_ledger_is_written_from_its_start(ledger: Ledger) -> None:
     written(ledger, b'{"i":0}\n')
 
-    ledger.clear()
+    ledger.clear(invocations=10)
 
     assert ledger.size() == 0
     assert list(written(ledger, b'{"i":7}\n').read().outcomes) == [7]
