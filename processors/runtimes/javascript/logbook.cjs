@@ -4,8 +4,9 @@
 const BYTES_PER_CHAR = 3; // of UTF-8, at most, per UTF-16 unit
 
 class LogBook {
-  constructor(limits, started) {
+  constructor(limits, redact, started) {
     this.limits = limits;
+    this.redact = redact;
     this.started = started;
     this.lines = [];
     this.room = limits.log_bytes;
@@ -15,7 +16,7 @@ class LogBook {
   add(level, text) {
     if (this.isFull) return;
     const at = Math.round(performance.now() - this.started);
-    const cut = cutToBytes(text, Math.min(this.limits.log_line_bytes, this.room));
+    const cut = cutToBytes(this.redact(text), Math.min(this.limits.log_line_bytes, this.room));
     if (this.lines.length >= this.limits.log_lines || this.room <= 0) {
       this.isFull = true;
       this.lines.push(['warn', 'truncated: the log of this invocation is full', at]);
@@ -26,10 +27,12 @@ class LogBook {
   }
 }
 
+// Half a surrogate pair, which is no character, becomes U+FFFD: readers of the ledger take no others.
 function cutToBytes(text, limit) {
-  if (text.length * BYTES_PER_CHAR <= limit || Buffer.byteLength(text) <= limit) return text;
-  // A character cut in half becomes U+FFFD; take it off.
-  return Buffer.from(text).subarray(0, limit).toString().replace(/\uFFFD$/, '');
+  const whole = text.toWellFormed();
+  if (whole.length * BYTES_PER_CHAR <= limit || Buffer.byteLength(whole) <= limit) return whole;
+  // A character cut in half becomes U+FFFD too; take it off.
+  return Buffer.from(whole).subarray(0, limit).toString().replace(/\uFFFD$/, '');
 }
 
 module.exports = { LogBook, cutToBytes };
