@@ -92,6 +92,23 @@ async def test_an_error_of_a_helper_names_the_helper_and_the_line_that_called_it
     ]
 
 
+async def test_stacks_in_the_log_name_the_places_that_were_written(tmp_path: Path) -> None:
+    function = """\
+type Nothing = undefined
+
+async function onRequest(): Promise<void> {
+  console.log(new Error('printed'))
+  Promise.reject(new Error('left alone'))
+  await new Promise((resolve) => setTimeout(resolve, 20))
+}
+"""
+    came = await produced(tmp_path, {**TYPESCRIPT, "sources/shop/function.ts": function}, "1")
+
+    printed, uncaught = (line.text for line in came.report.logs)
+    assert "(function.ts:4:15)" in printed
+    assert "(function.ts:5:18)" in uncaught
+
+
 async def test_javascript_with_imports_and_an_exported_handler_runs(tmp_path: Path) -> None:
     files = {
         "sources/shop/source.toml": 'function = "function.js"\n',

@@ -19,26 +19,27 @@ function statusOf(error) {
   return STATUS.get(textOf(() => error.name)) ?? 'error';
 }
 
-// Anything can be thrown, and its properties can throw in turn. `file` is that of the code, `redact` takes secrets out.
-function describeError(error, file, redact) {
+// Anything can be thrown, and its properties can throw in turn. `file` is that of the code, `redact` takes secrets out,
+// `original` puts the position in what was written in place of that in what runs.
+function describeError(error, file, redact, original) {
   const isObject = (typeof error === 'object' && error !== null) || typeof error === 'function';
   const kind = (isObject && textOf(() => error.name)) || 'Error';
   const message = messageOf(error, isObject);
   const raw = isObject ? textOf(() => error.stack) : '';
   const place = `${file}:`;
-  const frames = raw.split('\n').filter((line) => line.startsWith('    at ') && line.includes(place));
+  const frames = raw.split('\n').filter((line) => line.startsWith('    at ') && line.includes(place)).map(original);
   const stack = [message ? `${kind}: ${message}` : kind, ...frames].join('\n');
   return {
     class: cutToBytes(redact(kind), MESSAGE_BYTES),
     message: cutToBytes(redact(message), MESSAGE_BYTES),
-    line: lineIn(frames[0] ?? '', place),
+    line: lineIn(frames.find((frame) => frame.includes(place)) ?? '', place),
     stack: cutToBytes(redact(stack), STACK_BYTES),
   };
 }
 
 // Of code that does not load. `prefix` is what was put before its first line.
-function describeLoadError(error, load, prefix, redact) {
-  const described = describeError(error, load.file, redact);
+function describeLoadError(error, load, prefix, redact, original) {
+  const described = describeError(error, load.file, redact, original);
   // The engine puts the place of a syntax error before its stack: file and line, the line itself, a mark below it.
   const [head, , marks = ''] = textOf(() => error.stack).split('\n');
   const found = head.startsWith(`${load.file}:`) ? lineIn(head, `${load.file}:`) : null;

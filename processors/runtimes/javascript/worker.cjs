@@ -11,6 +11,7 @@ const { Invocation } = require('./invocation.cjs');
 const { parseHeader, sectionsStart } = require('./frames.cjs');
 const { CURRENT, NEXT, STEP } = require('./progress.cjs');
 const { redactor } = require('./redact.cjs');
+const { positionsOf } = require('./sourcemap.cjs');
 
 const RETURNED = 'What onRequest returns is not sent: call Segment.track and the other helpers for each message.';
 
@@ -18,6 +19,8 @@ const { load, ledger, progress } = workerData;
 const running = new AsyncLocalStorage();
 const settings = JSON.stringify(load.settings ?? {});
 const redact = redactor(load.secrets ?? []);
+const original = positionsOf(load.file, load.text);
+const cleanLogs = (text) => redact(original(text));
 const begin = () => Atomics.add(progress, STEP, 1);
 // Microseconds this thread had on the processor. Node.js 20 cannot tell; where it can, it takes half a microsecond.
 const cpuTime = process.threadCpuUsage && (() => {
@@ -35,7 +38,7 @@ function start() {
     });
     parentPort.postMessage({ loaded: performance.now() - started });
   } catch (error) {
-    parentPort.postMessage({ failed: describeLoadError(error, load, PREFIX, redact) });
+    parentPort.postMessage({ failed: describeLoadError(error, load, PREFIX, redact, original) });
   }
 }
 
@@ -72,7 +75,7 @@ function sectionPlaces(lens, start) {
 
 // All of a result line but the index and the time on the processor.
 async function runOne(handle, delivery) {
-  const invocation = new Invocation(load.limits, redact);
+  const invocation = new Invocation(load.limits, cleanLogs);
   let outcome;
   try {
     const returned = await running.run(invocation, () => handle(delivery, settings));
@@ -80,7 +83,7 @@ async function runOne(handle, delivery) {
     outcome = invocation.output();
   } catch (error) {
     const { status, error: described } = invocation.excess
-      ?? { status: statusOf(error), error: describeError(error, load.file, redact) };
+      ?? { status: statusOf(error), error: describeError(error, load.file, redact, original) };
     outcome = `"s":"${status}","e":${JSON.stringify(described)}`;
   }
   invocation.close();
@@ -95,7 +98,8 @@ function looksLikeMessages(returned) {
 // What user code left behind, a rejected promise or a throwing timer, does not end the thread; it is told where it can
 // be seen: in the log of the invocation it belongs to while that one runs.
 function onLateError(error) {
-  running.getStore()?.logs.add('error', `Uncaught ${describeError(error, load.file, redact).stack}`);
+  const asItRuns = (frame) => frame; // the log has its positions changed like any other text
+  running.getStore()?.logs.add('error', `Uncaught ${describeError(error, load.file, redact, asItRuns).stack}`);
 }
 process.on('uncaughtException', onLateError);
 process.on('unhandledRejection', onLateError);
