@@ -225,6 +225,21 @@ def run_examples(
     return ExitCode.FAILED if any(source.problem for source in verdicts) else ExitCode.OK
 
 
+@app.command(name="types")
+def write_types(folder: Path = Path()) -> None:
+    """Write what functions see into a project folder, for editors: hookmill.d.ts and segment.pyi.
+
+    Parameters
+    ----------
+    folder
+        The project folder.
+    """
+    from console.declarations import write_declarations
+
+    for path in write_declarations(folder):
+        print(path)
+
+
 @topics_app.command
 def ensure(*, common: Common = Common()) -> ExitCode:
     """Create the topics that are missing; say where existing ones differ from what this version wants."""

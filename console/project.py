@@ -101,6 +101,16 @@ class Project:
 
 def load_project(folder: Path) -> Project:
     """The project in `folder`. Errors: `ConfigError` that names the file and what is wrong in it."""
+    sources = tuple(_load_source(path) for path in _source_folders(folder))
+    return Project(folder, sources, _load_sinks(folder / SINKS_FILE))
+
+
+def read_settings(folder: Path) -> dict[str, dict[str, Any]]:
+    """Settings by slug of every source, without a look at the functions. Errors: `ConfigError`."""
+    return {path.name: _read_source_file(path / SOURCE_FILE).settings for path in _source_folders(folder)}
+
+
+def _source_folders(folder: Path) -> list[Path]:
     if not folder.is_dir():
         raise ConfigError(f"There is no project folder {folder}. `hookmill init {folder}` makes one.")
     if not (folder / SOURCES).is_dir():
@@ -108,7 +118,7 @@ def load_project(folder: Path) -> Project:
     found = sorted(path.parent for path in (folder / SOURCES).glob(f"*/{SOURCE_FILE}"))
     if not found:
         raise ConfigError(f"{folder / SOURCES} holds no source: a source is a folder with a {SOURCE_FILE}.")
-    return Project(folder, tuple(_load_source(path) for path in found), _load_sinks(folder / SINKS_FILE))
+    return found
 
 
 def _load_source(folder: Path) -> ProjectSource:
@@ -116,10 +126,7 @@ def _load_source(folder: Path) -> ProjectSource:
     if not _SLUG.fullmatch(slug):
         raise ConfigError(f"Source folder {folder}: a slug has lower-case letters, digits and dashes, 63 at most.")
     path = folder / SOURCE_FILE
-    try:
-        parsed = _SourceFile.model_validate(_read_toml(path))
-    except ValidationError as error:
-        raise ConfigError(_complaint(path, error)) from None
+    parsed = _read_source_file(path)
     return ProjectSource(
         folder=folder,
         slug=slug,
@@ -130,6 +137,13 @@ def _load_source(folder: Path) -> ProjectSource:
         max_body_bytes=parsed.max_body_bytes,
         network=parsed.network.allow,
     )
+
+
+def _read_source_file(path: Path) -> _SourceFile:
+    try:
+        return _SourceFile.model_validate(_read_toml(path))
+    except ValidationError as error:
+        raise ConfigError(_complaint(path, error)) from None
 
 
 def _load_sinks(path: Path) -> tuple[Sink, ...]:
