@@ -144,6 +144,14 @@ async def test_body_that_is_no_json_says_why(pool: ProcessPool, body: bytes) -> 
     assert error.message.startswith(BODIES[body])
 
 
+async def test_half_a_surrogate_pair_of_a_text_that_was_cut_is_a_replacement_character(pool: ProcessPool) -> None:
+    code = handler("segment.track(event=request.json()['a'], user_id='1')")
+
+    outcome = await run_one(pool, code, rb'{"a":"\ud83c\udf89 \\ud83c \uD83C"}')
+
+    assert events(outcome)[0]["event"] == "🎉 \\ud83c \ufffd"
+
+
 async def test_body_that_is_no_json_can_be_caught_as_the_standard_library_raises_it(pool: ProcessPool) -> None:
     code = handler("""
         import json

@@ -46,8 +46,8 @@ def use_orjson(folder: str) -> None:
         try:
             return write(value, date_text, options)
         except TypeError:
-            to_plain(value)  # says where; orjson does not
-            raise
+            # Says where, which orjson does not, and writes the text that orjson refuses.
+            return write(to_plain(value))
 
     loads, dumps = orjson.loads, orjson_dumps
 

@@ -59,8 +59,7 @@ def _plain(value: Any, place: _Place) -> Any:
         case Enum():
             return _plain(value.value, place)
         case str():
-            _check_text(value, place)
-            return str(value)
+            return _whole(value)
         case int():
             if not -(1 << 63) <= value < 1 << 64:
                 raise place.flaw("is an integer of more than 64 bits")
@@ -89,13 +88,10 @@ def _plain_container(value: Any, place: _Place) -> Any:
     for name, item in value.items():
         if not isinstance(name, str):
             raise place.flaw(f"has a key of type {type(name).__name__}; keys of JSON are strings")
-        _check_text(name, place)
-        plain[name] = _plain(item, _Place(place.key(name), inside))
+        plain[_whole(name)] = _plain(item, _Place(place.key(name), inside))
     return plain
 
 
-def _check_text(text: str, place: _Place) -> None:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise place.flaw("has half of a surrogate pair in it, which is no character") from None
+def _whole(text: str) -> str:
+    """Half a surrogate pair is no character: U+FFFD, as in JavaScript functions."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
