@@ -8,6 +8,7 @@ import sys
 from . import frames, segment
 from .batch import BatchRunner
 from .function import Handler, load_handler
+from .late import LateErrors
 from .load import Load, parse_load
 from .logs import capture_output
 from .report import describe_error
@@ -37,7 +38,7 @@ def _work(load: Load, channel: frames.Channel, ledger: int) -> None:
     handler = _load(load, watch, channel)
     if handler is not None:
         channel.send(frames.LOADED, {})
-        _run_batches(channel, BatchRunner(handler, load, watch, ledger, loop))
+        _run_batches(channel, BatchRunner(handler, load, watch, ledger, loop), LateErrors(loop))
 
 
 def _load(load: Load, watch: Watch, channel: frames.Channel) -> Handler | None:
@@ -57,7 +58,7 @@ def _load(load: Load, watch: Watch, channel: frames.Channel) -> Handler | None:
         watch.close()
 
 
-def _run_batches(channel: frames.Channel, runner: BatchRunner) -> None:
+def _run_batches(channel: frames.Channel, runner: BatchRunner, late_errors: LateErrors) -> None:
     while (frame := channel.receive()) is not None and frame.kind == frames.RUN:
-        recycle = runner.run(frame)
+        recycle = runner.run(frame) or ("late error" if late_errors.were_seen else None)
         channel.send(frames.RES, {"batch": frame.header["batch"], "recycle": recycle})

@@ -9,8 +9,9 @@ from types import FrameType
 
 TICK_S = 0.05
 _STDERR = 2
-HARD_STOP_S = 0.3
-"""Grace beyond the limit for code that checks no signals, such as one long call into C."""
+HARD_STOP_S = 0.1
+"""Grace beyond the limit for code that checks no signals, such as one long call into C: two ticks. Where a busy machine
+delays a tick for longer, the process ends although a signal would have done; the outcome is the same."""
 
 
 class TimeLimit(BaseException):
