@@ -9,7 +9,7 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from hookmill.codec import FunctionError
-from hookmill.egress.call import MAX_BODY_BYTES, MAX_HEADER_BYTES, Headers
+from hookmill.egress.call import MAX_BODY_BYTES, Headers
 from processors.runtimes.contract import Code, Invocation
 from processors.runtimes.errors import RunnerLost
 from processors.runtimes.limits import Limits
@@ -17,8 +17,8 @@ from processors.runtimes.limits import Limits
 PROTOCOL: Final = 1
 MAX_ANSWER_BYTES: Final = 65_536
 """What a runner sends is a header line; results go through the ledger. More than this is no runner of ours."""
-MAX_FETCH_BYTES: Final = MAX_BODY_BYTES + 2 * MAX_HEADER_BYTES + MAX_ANSWER_BYTES
-"""Of FETCH, which has a body: so much that too long headers and URLs are told to the function, up to a point."""
+MAX_FETCH_BYTES: Final = MAX_ANSWER_BYTES + MAX_BODY_BYTES
+"""Of FETCH, the one that has a body."""
 
 _PREFIX = struct.Struct("<IB")
 _encode = msgspec.json.Encoder().encode

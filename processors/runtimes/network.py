@@ -23,6 +23,8 @@ MAX_AT_ONCE: Final = 8
 """Per runner; the runner holds its function to it and lets the others wait. Source: ours."""
 MAX_PER_INVOCATION: Final = 50
 """Source: ours. A function that needs more is better off with fewer, larger calls."""
+_GRACE_S: Final = 0.1
+"""The runner stops its invocation at the limit, and says so: not once this and once that."""
 _MAX_UNREAD_BYTES: Final = MAX_AT_ONCE * (MAX_ANSWER_BYTES + 65_536)
 """Of answers that wait in our memory for the runner to read them: more than it can have asked for."""
 SETTING: Final = "[network] allow of the source"
@@ -51,7 +53,7 @@ class Network:
             raise LoadFailed(FunctionError("ConfigError", f"{SETTING}: {error}")) from None
 
     def take(self, frame: Frame, left_s: float) -> None:
-        """The call is under way; it ends after `left_s`, the time that its invocation has left.
+        """The call is under way; it ends after `left_s`, what is left to its invocation, and a little more.
 
         Errors: `RunnerLost` for what no runner of ours sends.
         """
@@ -104,7 +106,7 @@ class Network:
         self._used[fetch.index] = Fetches(used.count + 1, used.bytes + len(body))
         call = Call.checked(fetch.method, fetch.url, fetch.headers, body)
         answer = await self._egress.fetch(
-            call, self._allowed, timeout_s=left_s, follows_redirects=fetch.redirect == "follow"
+            call, self._allowed, timeout_s=left_s + _GRACE_S, follows_redirects=fetch.redirect == "follow"
         )
         used = self._used[fetch.index]
         self._used[fetch.index] = Fetches(used.count, used.bytes + len(answer.body))

@@ -10,9 +10,11 @@ from typing import Any, TypedDict, TypeVar, Unpack, overload
 __all__ = [
     "DropEvent",
     "EventNotSupported",
+    "FetchError",
     "Headers",
     "InvalidEventPayload",
     "Request",
+    "Response",
     "RetryError",
     "SearchParams",
     "Url",
@@ -20,6 +22,7 @@ __all__ = [
     "alias",
     "cache",
     "group",
+    "http",
     "identify",
     "page",
     "screen",
@@ -165,6 +168,50 @@ class Cache:
 
 cache: Cache
 """Values that stay between invocations."""
+
+class FetchError(Exception):
+    """The call was refused, or had no answer; the text says why. Another status than 200 is an answer."""
+
+class Response:
+    """What a host answered."""
+
+    status: int
+    url: str
+    """Of the last redirect."""
+    headers: Headers
+    body: bytes
+    """Unpacked."""
+
+    def text(self) -> str:
+        """The body as UTF-8; what is not becomes U+FFFD."""
+
+    def json(self) -> _Json:
+        """The body parsed. Errors: `json.JSONDecodeError`."""
+
+class Http:
+    """Calls hosts that `[network] allow` of source.toml names, within the time of the invocation, 50 times at most."""
+
+    async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
+        """What the host answers, redirects followed. Errors: `FetchError`."""
+
+    async def post(
+        self, url: str, *, json: _Json = None, body: bytes | str = b"", headers: Mapping[str, str] | None = None
+    ) -> Response:
+        """`json` is sent as such, else `body` as it is. Errors: `FetchError`."""
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        json: _Json = None,
+        body: bytes | str = b"",
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        """As `post`, with any method. Errors: `FetchError`."""
+
+http: Http
+"""Calls to other hosts."""
 
 events: list[_Message]
 """Events that this invocation queued so far."""

@@ -82,7 +82,7 @@ class BatchRunner:
     async def _run_one(self, index: int, request: Request) -> tuple[str, bytes]:
         limits = self._load.limits
         logs = LogBook(limits, self._redact)
-        collector = Collector(limits, logs)
+        collector = Collector(index, limits, logs)
         current.set(collector)
         self._watch.begin()
         try:

@@ -18,7 +18,9 @@ class TooLarge(Exception):
 class Collector:
     """The messages of one invocation, in the order of the calls."""
 
-    def __init__(self, limits: Limits, logs: "LogBook") -> None:
+    def __init__(self, index: int, limits: Limits, logs: "LogBook") -> None:
+        self.index = index
+        """Of the invocation in its batch."""
         self._limits = limits
         self.logs = logs
         self.unfinished: dict[str, str] = {}

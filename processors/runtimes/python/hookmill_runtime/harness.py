@@ -8,6 +8,7 @@ import sys
 from . import frames, segment
 from .batch import BatchRunner
 from .function import Handler, load_handler
+from .http import Line
 from .late import LateErrors
 from .load import Load, parse_load
 from .logs import capture_output
@@ -35,10 +36,13 @@ def _work(load: Load, channel: frames.Channel, ledger: int) -> None:
     asyncio.set_event_loop(loop)
     watch = Watch(load.user_files, loop)
     capture_output()
+    line = Line(channel, loop)
+    if load.network:
+        segment.http.line = line
     handler = _load(load, watch, channel)
     if handler is not None:
         channel.send(frames.LOADED, {})
-        _run_batches(channel, BatchRunner(handler, load, watch, ledger, loop), LateErrors(loop))
+        _run_batches(channel, BatchRunner(handler, load, watch, ledger, loop), line, LateErrors(loop))
 
 
 def _load(load: Load, watch: Watch, channel: frames.Channel) -> Handler | None:
@@ -58,7 +62,10 @@ def _load(load: Load, watch: Watch, channel: frames.Channel) -> Handler | None:
         watch.close()
 
 
-def _run_batches(channel: frames.Channel, runner: BatchRunner, late_errors: LateErrors) -> None:
-    while (frame := channel.receive()) is not None and frame.kind == frames.RUN:
+def _run_batches(channel: frames.Channel, runner: BatchRunner, line: Line, late_errors: LateErrors) -> None:
+    while (frame := channel.receive()) is not None and frame.kind != frames.STOP:
+        if frame.kind == frames.FETCHED:
+            line.settle(frame)  # of an invocation that did not wait for it
+            continue
         recycle = runner.run(frame) or ("late error" if late_errors.were_seen else None)
         channel.send(frames.RES, {"batch": frame.header["batch"], "recycle": recycle})

@@ -35,6 +35,8 @@ class Load:
     """Absolute folder with installed packages."""
     secrets: list[str] = field(default_factory=list)
     """Values that must not show in log lines and errors."""
+    network: bool = False
+    """The function may call other hosts, by way of the pool."""
 
     @property
     def user_files(self) -> frozenset[str]:
@@ -53,4 +55,5 @@ def parse_load(header: dict[str, Any]) -> Load:
         modules=header.get("modules") or {},
         site=header.get("site"),
         secrets=header.get("secrets") or [],
+        network=header.get("network", False),
     )

@@ -10,15 +10,18 @@ from typing import Any, TypedDict, Unpack
 
 from .cache import Cache
 from .collector import Collector, current
+from .http import FetchError, Http, Response
 from .plain import MAX_LEVELS
 from .request import Headers, Request, SearchParams, Url
 
 __all__ = [
     "DropEvent",
     "EventNotSupported",
+    "FetchError",
     "Headers",
     "InvalidEventPayload",
     "Request",
+    "Response",
     "RetryError",
     "SearchParams",
     "Url",
@@ -26,6 +29,7 @@ __all__ = [
     "alias",
     "cache",
     "group",
+    "http",
     "identify",
     "page",
     "screen",
@@ -38,6 +42,9 @@ Json = Any
 
 cache = Cache()
 """Values that stay between invocations."""
+
+http = Http()
+"""Calls to other hosts."""
 
 
 class Common(TypedDict, total=False):
