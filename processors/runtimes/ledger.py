@@ -49,6 +49,8 @@ class Entries(NamedTuple):
     outcomes: dict[int, Outcome]
     is_running: bool
     """User code had the runner: what stopped it is the fault of the first invocation without a line."""
+    is_whole: bool
+    """All of it is of the format and within its limits. Else user code wrote there, or the runner was stopped."""
 
 
 class Ledger:
@@ -61,6 +63,8 @@ class Ledger:
     def __init__(self) -> None:
         self._max_lines = 0
         self.descriptor = os.memfd_create("hookmill-ledger", os.MFD_CLOEXEC)
+        # Not a program either, which a runner that may start Node.js could make of it.
+        os.fchmod(self.descriptor, 0o600)
         # Append mode, so that neither a runner nor its replaced thread needs to know where the end is.
         fcntl.fcntl(self.descriptor, fcntl.F_SETFL, os.O_APPEND | os.O_RDWR)
 
@@ -86,18 +90,21 @@ class Ledger:
     def read(self) -> Entries:
         """The outcomes by index. A line that is not of the format, and all after it, counts as not written."""
         content = os.pread(self.descriptor, min(self.size(), MAX_BYTES), 0)
-        lines = _decode(content[: _plausible_bytes(content, self._max_lines)])
+        plausible = content[: _plausible_bytes(content, self._max_lines)]
+        lines = _decode(plausible)
+        is_whole = len(plausible) == len(content) and len(lines) == content.count(b"\n")
         outcomes: dict[int, Outcome] = {}
         is_running = False
         for line in lines:
             if line.m:
                 is_running = line.m == "+"
-            elif not _is_within_limits(line):
-                break
-            else:
+            elif _is_within_limits(line):
                 # The first line of an index counts: a thread may be stopped just after it wrote one.
                 outcomes.setdefault(line.i, Outcome(line.s, line.ms, line.ev, line.ob, line.e, line.l, line.cpu))
-        return Entries(outcomes, is_running)
+            else:
+                is_whole = False
+                break
+        return Entries(outcomes, is_running, is_whole)
 
 
 def _plausible_bytes(content: bytes, max_lines: int) -> int:

@@ -132,8 +132,9 @@ class Runner:
         try:
             answer = await self._ask(run_frame(self._batches, invocations), watch)
             done = _header(answer, FrameType.RES, BatchDone)
-            outcomes = _within(count, self._ledger.read().outcomes)
-            if done.batch != self._batches or not outcomes:
+            entries = self._ledger.read()
+            outcomes = _within(count, entries.outcomes)
+            if done.batch != self._batches or not entries.is_whole or not outcomes:
                 raise RunnerLost("it answered for another batch, or without results")
         except RunnerLost as lost:
             return await self._account_for_loss(count, watch, lost)

@@ -59,6 +59,21 @@ def test_torn_and_forged_lines_count_as_not_written(
     assert (list(entries.outcomes), entries.is_running) == (indexes, is_running)
 
 
+@pytest.mark.parametrize(
+    ("content", "is_whole"),
+    [
+        (b"", True),
+        (b'{"m":"+"}\n{"i":0}\n', True),
+        (b'{"m":"+"}\n{"i":0}\n{"i":1', False),
+        (b'{"m":"+"}\nnonsense\n', False),
+        (b'{"i":0}\n' * 45, False),
+        (b'{"i":0,"l":[["info","%s",0]]}\n' % (b"x" * 65_533), False),
+    ],
+)
+def test_what_no_runner_writes_is_noticed(ledger: Ledger, content: bytes, is_whole: bool) -> None:
+    assert written(ledger, content).read().is_whole == is_whole
+
+
 def test_no_more_lines_are_looked_at_than_a_batch_can_have(ledger: Ledger) -> None:
     # 4 for each of the 10 invocations, and 4 for the batch.
     content = b'{"i":3}\n' * 43 + b'{"i":4}\n' + b'{"i":5}\n' * 1_000_000
