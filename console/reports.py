@@ -14,6 +14,7 @@ from hookmill.telemetry import get_logger
 log = get_logger(__name__)
 
 _POLL_S = 0.5
+_TAB = 4
 
 
 def describe_report(report: InvocationReport) -> str:
@@ -39,11 +40,11 @@ def quote_line(error: FunctionError) -> str:
     """The line that the error is in and a caret under its column, each after a line break; empty if it is not told."""
     if not error.source_line:
         return ""
-    text = error.source_line.rstrip()
+    quoted = "\n    " + printable(error.source_line.rstrip().expandtabs(_TAB))
     if error.column is None:
-        return f"\n    {text}"
-    before = "".join(char if char == "\t" else " " for char in text[: error.column - 1])
-    return f"\n    {text}\n    {before.ljust(error.column - 1)}^"
+        return quoted
+    before = error.source_line[: error.column - 1].ljust(error.column - 1)  # it may be beyond the end of the line
+    return f"{quoted}\n    {' ' * len(before.expandtabs(_TAB))}^"
 
 
 def printable(text: str) -> str:

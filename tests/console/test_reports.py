@@ -1,6 +1,6 @@
 """Invocation reports as lines for people."""
 
-from console.reports import describe_report, printable
+from console.reports import describe_error, describe_report, printable
 from hookmill.codec import FunctionError, InvocationReport, LogLine
 
 
@@ -43,3 +43,19 @@ def test_what_the_function_printed_is_shown_without_control_characters() -> None
 
 def test_printable_keeps_letters_of_every_language() -> None:
     assert printable("Grüße, 世界\n") == "Grüße, 世界\n"
+
+
+def test_a_syntax_error_shows_the_line_and_a_mark_below_what_is_wrong() -> None:
+    error = FunctionError("SyntaxError", "bad", line=2, column=3, source_line="\tx= \x1b[31m")
+
+    assert describe_error(error).splitlines() == [
+        "SyntaxError: bad (line 2)",
+        "        x= \N{REPLACEMENT CHARACTER}[31m",
+        "         ^",
+    ]
+
+
+def test_a_mark_may_be_beyond_the_end_of_the_line() -> None:
+    error = FunctionError("SyntaxError", "bad", line=1, column=4, source_line="ab")
+
+    assert describe_error(error).splitlines()[1:] == ["    ab", "       ^"]
