@@ -31,9 +31,10 @@ class Collector:
         self.excess: TooLarge | None = None
         """Why the output is too large, once it is; a function that catches it is refused all the same."""
 
-    def reserve(self) -> None:
-        """Room for one more message. Errors: `TooLarge`."""
-        self._count(1)
+    def reserve(self, more: int = 1) -> None:
+        """There is room for so many more messages. Errors: `TooLarge`."""
+        if len(self.events) + len(self.objects) + more > self._limits.messages:
+            self._refuse(f"The function sent more than {self._limits.messages} messages.")
 
     def encode(self) -> tuple[bytes, bytes]:
         """Events and objects as comma-separated JSON, as they are now: changes after the call count.
@@ -42,7 +43,7 @@ class Collector:
         """
         if self.excess is not None:
             raise self.excess
-        self._count(0)
+        self.reserve(0)  # user code can put messages into the lists, too
         self._room = self._limits.output_bytes
         events = [self._encode(event, self._limits.event_bytes) for event in self.events]
         objects = [self._encode(item, self._limits.output_bytes) for item in self.objects]
@@ -54,10 +55,6 @@ class Collector:
         for level, rest in self.unfinished.items():
             if rest:
                 self.logs.add(level, rest)
-
-    def _count(self, more: int) -> None:
-        if len(self.events) + len(self.objects) + more > self._limits.messages:
-            self._refuse(f"The function sent more than {self._limits.messages} messages.")
 
     def _encode(self, message: object, limit: int) -> bytes:
         if not isinstance(message, dict):  # user code can put anything into the list

@@ -8,6 +8,7 @@ from time import monotonic
 
 from .collector import current
 from .load import Limits
+from .plain import whole
 from .redact import Redact
 
 
@@ -32,8 +33,7 @@ class LogBook:
             self.lines.append(("warn", "truncated: the log of this invocation is full", at))
             return
         # Cut only then: half a secret would not be recognised.
-        whole = self._redact(text).encode(errors="replace")
-        content = whole[: min(self._limits.log_line_bytes, self._room)]
+        content = whole(self._redact(text)).encode()[: min(self._limits.log_line_bytes, self._room)]
         self._room -= len(content)
         self.lines.append((level, content.decode(errors="ignore"), at))
 

@@ -32,6 +32,11 @@ def date_text(value: object) -> str:
     raise TypeError(f"{type(value).__name__} is no date")
 
 
+def whole(text: str) -> str:
+    """The text as UTF-8 can have it: half a surrogate pair becomes U+FFFD, as in JavaScript functions."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 def to_plain(value: Any) -> Any:
     """The value made of dicts, lists, strings, numbers, booleans and None only. Errors: `NotJson`."""
     return _plain(value, _Place())
@@ -59,7 +64,7 @@ def _plain(value: Any, place: _Place) -> Any:
         case Enum():
             return _plain(value.value, place)
         case str():
-            return _whole(value)
+            return whole(value)
         case int():
             if not -(1 << 63) <= value < 1 << 64:
                 raise place.flaw("is an integer of more than 64 bits")
@@ -88,10 +93,5 @@ def _plain_container(value: Any, place: _Place) -> Any:
     for name, item in value.items():
         if not isinstance(name, str):
             raise place.flaw(f"has a key of type {type(name).__name__}; keys of JSON are strings")
-        plain[_whole(name)] = _plain(item, _Place(place.key(name), inside))
+        plain[whole(name)] = _plain(item, _Place(place.key(name), inside))
     return plain
-
-
-def _whole(text: str) -> str:
-    """Half a surrogate pair is no character: U+FFFD, as in JavaScript functions."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

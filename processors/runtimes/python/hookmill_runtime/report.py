@@ -5,6 +5,7 @@ from typing import Any
 
 from .collector import TooLarge
 from .load import Load
+from .plain import whole
 from .redact import Redact, redactor
 from .segment import DropEvent, EventNotSupported, InvalidEventPayload, ValidationError
 from .watch import TimeLimit
@@ -89,4 +90,4 @@ def _text_of(error: BaseException) -> str:
 
 
 def _cut(text: str, limit: int) -> str:
-    return text.encode(errors="replace")[:limit].decode(errors="ignore")
+    return whole(text).encode()[:limit].decode(errors="ignore")
