@@ -13,6 +13,7 @@ from console.functions import load_function
 from hookmill.egress.allow import AllowList
 from hookmill.errors import ConfigError
 from hookmill.registry import Function, Sink, Source
+from hookmill.retry import MAX_RETRIES
 from hookmill.topics import MAX_BODY_BYTES
 from sinks.open import check_sink
 
@@ -48,6 +49,7 @@ class _SourceFile(BaseModel):
     name: str | None = None
     function: str
     timeout_ms: Annotated[int, Field(ge=1, le=60_000)] = 1_000
+    retries: Annotated[int, Field(ge=0, le=MAX_RETRIES)] = MAX_RETRIES
     max_body_bytes: Annotated[int, Field(ge=0, le=MAX_BODY_BYTES)] | None = None
     settings: dict[str, Any] = {}
     network: _NetworkTable = _NetworkTable()
@@ -73,6 +75,7 @@ class ProjectSource:
     function: Function
     settings: dict[str, Any]
     timeout_ms: int
+    retries: int
     max_body_bytes: int | None
     network: tuple[str, ...]
 
@@ -86,6 +89,7 @@ class ProjectSource:
             settings=self.settings,
             max_body_bytes=self.max_body_bytes,
             timeout_ms=self.timeout_ms,
+            retries=self.retries,
             network=self.network,
         )
 
@@ -134,6 +138,7 @@ def _load_source(folder: Path) -> ProjectSource:
         function=load_function(slug, path, parsed.function),
         settings=parsed.settings,
         timeout_ms=parsed.timeout_ms,
+        retries=parsed.retries,
         max_body_bytes=parsed.max_body_bytes,
         network=parsed.network.allow,
     )

@@ -23,6 +23,8 @@ def describe_report(report: InvocationReport) -> str:
     line = f"{report.source}  {report.status}  {counts}  {report.duration_ms:.1f} ms  {report.request_id}"
     if report.next != "delivered":
         line += f"  -> {report.next}"
+    if report.retry_in_s is not None:
+        line += f" in {report.retry_in_s:g} s"
     if report.error is not None:
         line += "\n    " + describe_error(report.error).replace("\n", "\n    ")
     for printed in report.logs:

@@ -14,6 +14,7 @@ from hookmill.codec import FunctionError, InvocationReport, JsonValue, decode_re
 from hookmill.config import ProcessorsConfig
 from hookmill.errors import ConfigError
 from hookmill.records import NewRecord, Record
+from hookmill.retry import RetryPolicy
 from hookmill.topics import Topic
 from processors.code import code_of
 from processors.results import Results
@@ -96,7 +97,7 @@ async def _try(pool: RunnerPool, source: ProjectSource, code: Code, example: Exa
 
 
 def _settle(source: ProjectSource, example: Example, outcome: Outcome) -> Produced:
-    results = Results(source.slug, now_ms=_RECEIVED_AT_US // 1_000)
+    results = Results(source.slug, RetryPolicy(source.retries), lambda: _RECEIVED_AT_US // 1_000)
     results.settle(_webhook(source, example), source.function, outcome)
     (report,) = results.records[Topic.INVOCATIONS]
     return Produced(

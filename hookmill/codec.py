@@ -78,11 +78,13 @@ class InvocationReport(msgspec.Struct, frozen=True, rename="camel", omit_default
     events: int
     objects: int
     next: str
-    """What became of the webhook: `delivered`, `dropped` or `dead`."""
+    """What became of the webhook: `delivered`, `retry` (another delivery after `retry_in_s`), `dropped` or `dead`."""
     error: FunctionError | None = None
     logs: list[LogLine] = []
     cpu_ms: float | None = None
     """Time on the processor; absent where the runner does not tell it."""
+    retry_in_s: float | None = None
+    """Absent unless `next` is `retry`."""
     fetches: Fetches | None = None
 
 

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 import msgspec
 
@@ -13,6 +13,7 @@ from hookmill.errors import LogError, LogUnavailable
 from hookmill.headers import FORMAT, FORMAT_VERSION
 from hookmill.log.contract import Log, RecordReader
 from hookmill.records import NewRecord, Record
+from hookmill.retry import MAX_RETRIES
 from hookmill.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -35,6 +36,8 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True, tag="source"):
     """Narrower than the receiver's limit, or `None`."""
     timeout_ms: int = 1_000
     """Wall-clock limit of one invocation (SEGMENT-SPEC F41)."""
+    retries: Annotated[int, msgspec.Meta(ge=0, le=MAX_RETRIES)] = MAX_RETRIES
+    """Deliveries after a first that failed, on the first rungs of the ladder: `hookmill.retry`."""
     network: tuple[str, ...] = ()
     """Hosts that the function may call: `hookmill.egress.allow`."""
 

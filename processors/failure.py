@@ -1,25 +1,16 @@
-"""Failed webhooks: why they failed, and the dead letter that each becomes."""
+"""Why webhooks fail, and what that means for another try."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
 
-from hookmill import headers
 from hookmill.codec import FunctionError
-from hookmill.records import NewRecord, Record
-from hookmill.registry import Function
+from hookmill.errors import FailureKind
 from processors.runtimes.contract import Outcome, Status
-
-STAGE: Final = b"function"
-
-_MAX_ERROR_BYTES: Final = 1_024
-"""DESIGN section 4: the message is cut to 1 KiB."""
-_MAX_CLASS_BYTES: Final = 100
-"""Ours: names of error classes come from user code."""
 
 
 class Reason(StrEnum):
-    """Why a webhook ended in the dead letters: a closed set, for metrics. Class and text are in the record."""
+    """Why a delivery failed: a closed set, for metrics. Class and text of the error are in the record."""
 
     ERROR = "error"
     REJECTED = "rejected"
@@ -77,6 +68,17 @@ class Failure:
         return cls(reason, outcome.error or FunctionError(_CLASSES[reason], _TEXTS[outcome.status]))
 
     @property
+    def kind(self) -> FailureKind:
+        """What another delivery of the same bytes may bring (DESIGN section 5, "Fail")."""
+        match self.reason:
+            case Reason.ERROR | Reason.TIMEOUT:
+                return FailureKind.RETRIABLE
+            case Reason.MEMORY | Reason.CRASH:
+                return FailureKind.RUNNER_KILLED
+            case _:
+                return FailureKind.FINAL
+
+    @property
     def status(self) -> Status:
         """The status that the invocation report shows."""
         match self.reason:
@@ -84,34 +86,3 @@ class Failure:
                 return Status(self.reason.value)
             case _:
                 return Status.REJECTED
-
-
-def dead_letter(
-    record: Record, origin: str, request_id: str, function: Function | None, failure: Failure, now_ms: int
-) -> NewRecord:
-    """The record with its bytes and key unchanged and the reason in headers.
-
-    Origin and request id are added where a foreign producer gave none, so that a redrive yields the same ids.
-    """
-    now = b"%d" % now_ms
-    changes = {
-        headers.STAGE: STAGE,
-        headers.REQUEST_ID: request_id.encode(),
-        headers.ORIGIN: origin.encode(),
-        headers.ERROR_CLASS: _cut(failure.error.kind, _MAX_CLASS_BYTES),
-        headers.ERROR: _cut(failure.error.message, _MAX_ERROR_BYTES),
-        headers.FIRST_FAILED_AT: headers.header(record.headers, headers.FIRST_FAILED_AT) or now,
-        headers.LAST_FAILED_AT: now,
-    }
-    if function is not None:
-        changes[headers.FUNCTION] = function.file_name.encode()
-        changes[headers.FUNCTION_VERSION] = function.version.encode()
-    value = record.value
-    if value is None and record.key is None:
-        value = b""  # the log takes no record without either (see NewRecord)
-    return NewRecord(value=value, key=record.key, headers=headers.with_headers(record.headers, changes))
-
-
-def _cut(text: str, limit_bytes: int) -> bytes:
-    """At most so many bytes, whole characters."""
-    return text.encode()[:limit_bytes].decode("utf-8", "ignore").encode()

@@ -20,6 +20,9 @@ _SECONDS: Final = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0),
 )
 _MESSAGES: Final = Counter("hookmill_processors_messages_total", "Messages that functions sent.", ["source", "kind"])
+_RETRIES: Final = Counter(
+    "hookmill_processors_retries_total", "Failed deliveries that are made again later.", ["source", "error_class"]
+)
 _DEAD_LETTERS: Final = Counter(
     "hookmill_processors_dead_letters_total", "Webhooks moved to the dead letters.", ["source", "error_class"]
 )
@@ -44,6 +47,12 @@ def seconds(language: str) -> Histogram:
 def messages(source: str, kind: str) -> Counter:
     """Messages of a source; `kind` is `event` or `object`."""
     return _MESSAGES.labels(source, kind)
+
+
+@cache
+def retries(source: str, error_class: str) -> Counter:
+    """Failed deliveries of a source that are made again; the class is a `Reason`, never a name from user code."""
+    return _RETRIES.labels(source, error_class)
 
 
 @cache

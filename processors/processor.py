@@ -9,6 +9,7 @@ from hookmill.errors import FailureKind, LogError
 from hookmill.log.contract import RecordSender
 from hookmill.records import NewRecord, Span
 from hookmill.registry import Function, Registry, Source
+from hookmill.retry import DELAYS_S, RetryPolicy
 from hookmill.topics import Topic, TopicNames
 from processors import metrics
 from processors.code import code_of
@@ -43,6 +44,7 @@ class RecordProcessor:
         sender: RecordSender,
         names: TopicNames,
         *,
+        delays_s: tuple[float, ...] = DELAYS_S,
         hold: Hold | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
@@ -51,10 +53,12 @@ class RecordProcessor:
         self._pool = pool
         self._sender = sender
         self._names = names
+        self._delays_s = delays_s
         self._now_s = now_s
 
     async def process(self, span: Span) -> None:
-        """Every record of the span is settled and what came of it is durable: messages, reports, dead letters.
+        """Every record of the span is settled and what came of it is durable: messages, reports, itself to be delivered
+        again or as a dead letter.
 
         Sources run concurrently, the webhooks of one source as the pool likes. While no runner can be had, or the log
         does not take records, this waits and tries again; what was sent twice then carries the same ids.
@@ -75,17 +79,23 @@ class RecordProcessor:
         async with slots:
             attempt = 0
             while webhooks:
-                results = Results(source, round(self._now_s() * 1_000))
-                webhooks = await self._run(source, webhooks, results)
+                deployed = await self._deployed(source, webhooks)
+                results = Results(source, self._policy(deployed), lambda: round(self._now_s() * 1_000))
+                webhooks = await self._run(deployed, webhooks, results)
                 await self._send(results)
                 results.count(metrics.source_label(self._registry, source))
                 if webhooks:
                     await self.hold.wait(attempt, f"no runner for source {source!r}")
                     attempt += 1
 
-    async def _run(self, source: str, webhooks: Sequence[Webhook], results: Results) -> Sequence[Webhook]:
+    def _policy(self, deployed: _Deployed | Failure) -> RetryPolicy:
+        """Without a source there is no function whose failure could be tried again."""
+        return RetryPolicy(0 if isinstance(deployed, Failure) else deployed.source.retries, self._delays_s)
+
+    async def _run(
+        self, deployed: _Deployed | Failure, webhooks: Sequence[Webhook], results: Results
+    ) -> Sequence[Webhook]:
         """Settles what could be settled; returns the webhooks that did not run for want of a runner."""
-        deployed = await self._deployed(source, webhooks)
         runnable: list[tuple[Webhook, Invocation]] = []
         for webhook in webhooks:
             invocation = read_invocation(webhook)

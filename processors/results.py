@@ -1,14 +1,17 @@
 """The results of a few invocations: records for every topic they lead to."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Callable
 
 from hookmill import codec, headers
 from hookmill.codec import FunctionError, InvocationReport, LogLine
 from hookmill.records import NewRecord
 from hookmill.registry import Function
+from hookmill.retry import RetryPolicy
 from hookmill.topics import Topic
 from processors import metrics
-from processors.failure import Failure, Reason, dead_letter
+from processors.failed import failed
+from processors.failure import Failure, Reason
 from processors.runtimes.contract import Outcome, Status
 from processors.split import InvalidOutput, Outputs, OutputTooLarge, split
 from processors.webhook import Webhook
@@ -17,21 +20,18 @@ from processors.webhook import Webhook
 class Results:
     """Collects what comes of webhooks of one source; `records` is what must be durable before they count as done.
 
-    Each webhook is settled once. It leaves one report, and its messages or one dead letter, or nothing more if it was
-    dropped: never nothing.
+    Each webhook is settled once. It leaves one report, and its messages, or itself for a delay topic or the dead
+    letters, or nothing more if it was dropped: never nothing. `now_ms` is asked at each failure: functions take time.
     """
 
-    def __init__(self, source: str, now_ms: int) -> None:
-        self.records: dict[Topic, list[NewRecord]] = {
-            Topic.EVENTS: [],
-            Topic.OBJECTS: [],
-            Topic.DEAD_LETTERS: [],
-            Topic.INVOCATIONS: [],
-        }
+    def __init__(self, source: str, policy: RetryPolicy, now_ms: Callable[[], int]) -> None:
+        self.records: defaultdict[Topic, list[NewRecord]] = defaultdict(list)
         self._source = source
+        self._policy = policy
         self._now_ms = now_ms
         self._key = source.encode()
         self._ended: Counter[Status] = Counter()
+        self._retried: Counter[Reason] = Counter()
         self._dead: Counter[Reason] = Counter()
 
     def settle(self, webhook: Webhook, function: Function, outcome: Outcome) -> None:
@@ -55,12 +55,13 @@ class Results:
     def fail(
         self, webhook: Webhook, function: Function | None, failure: Failure, outcome: Outcome | None = None
     ) -> None:
-        """The webhook becomes a dead letter; `outcome` is `None` when nothing ran."""
-        self.records[Topic.DEAD_LETTERS].append(
-            dead_letter(webhook.record, str(webhook.origin), webhook.request_id, function, failure, now_ms=self._now_ms)
-        )
-        self._dead[failure.reason] += 1
-        self._report(webhook, function, failure.status, "dead", failure.error, outcome)
+        """The webhook is delivered again later, or becomes a dead letter; `outcome` is `None` when nothing ran."""
+        topic, record, retry_in_s = failed(webhook, function, failure, self._policy, self._now_ms())
+        self.records[topic].append(record)
+        is_dead = retry_in_s is None
+        (self._dead if is_dead else self._retried)[failure.reason] += 1
+        what_next = "dead" if is_dead else "retry"
+        self._report(webhook, function, failure.status, what_next, failure.error, outcome, retry_in_s=retry_in_s)
 
     def count(self, label: str) -> None:
         """The metrics know, with `label` for the source. To be called once, when all is durable: counters are slow."""
@@ -69,6 +70,8 @@ class Results:
         for kind, topic in (("event", Topic.EVENTS), ("object", Topic.OBJECTS)):
             if sent := len(self.records[topic]):
                 metrics.messages(label, kind).inc(sent)
+        for reason, retried in self._retried.items():
+            metrics.retries(label, reason.value).inc(retried)
         for reason, dead in self._dead.items():
             metrics.dead_letters(label, reason.value).inc(dead)
 
@@ -88,6 +91,7 @@ class Results:
         outcome: Outcome | None,
         events: int = 0,
         objects: int = 0,
+        retry_in_s: float | None = None,
     ) -> None:
         self._ended[status] += 1
         logs: list[LogLine] = [] if outcome is None else list(outcome.logs)
@@ -102,6 +106,7 @@ class Results:
             events=events,
             objects=objects,
             next=what_next,
+            retry_in_s=retry_in_s,
             error=error,
             logs=logs,
             cpu_ms=None if outcome is None else outcome.cpu_ms,

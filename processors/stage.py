@@ -70,7 +70,7 @@ class Stage:
         self._view = await stack.enter_async_context(RegistryView(event_log, names.full(Topic.REGISTRY)))
         sender = await stack.enter_async_context(event_log.sender())
         pool = await stack.enter_async_context(self._make_pool(config.processors))
-        self._processor = RecordProcessor(self._view.registry, pool, sender, names)
+        self._processor = RecordProcessor(self._view.registry, pool, sender, names, delays_s=config.retry.delays_s)
         topics = [names.full(topic) for topic in WEBHOOK_TOPICS]
         self._feeder = Feeder(
             lambda listener: event_log.reader(topics, group=names.group(GROUP), listener=listener),

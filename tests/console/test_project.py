@@ -31,6 +31,18 @@ def test_a_source_without_options_has_the_defaults(folder: Path) -> None:
     assert (source.function.language, source.function.file_name) == ("javascript", "function.js")
 
 
+def test_a_source_may_want_fewer_retries_but_not_more_than_there_are(folder: Path) -> None:
+    for retries in (0, 5):
+        (folder / "sources" / "shop" / "source.toml").write_text(f"{SOURCE}retries = {retries}\n")
+        (source,) = load_project(folder).sources
+        assert source.entity([]).retries == retries
+
+    for wrong in (-1, 6):
+        (folder / "sources" / "shop" / "source.toml").write_text(f"{SOURCE}retries = {wrong}\n")
+        with pytest.raises(ConfigError, match=f"retries is {wrong}"):
+            load_project(folder)
+
+
 def test_a_sink_has_the_options_of_its_kind(folder: Path) -> None:
     (folder / "sinks.toml").write_text('[w]\nkind = "sqlite"\nobjects = false\npath = "x.db"\n')
 

@@ -35,6 +35,12 @@ def test_a_failure_says_where_it_went_and_what_was_wrong() -> None:
     ]
 
 
+def test_a_failure_that_is_tried_again_says_when() -> None:
+    text = describe_report(report(status="timeout", events=0, objects=0, next="retry", retry_in_s=25.0))
+
+    assert text == "shop  timeout  0 events, 0 objects  1.2 ms  r-1  -> retry in 25 s"
+
+
 def test_what_the_function_printed_is_shown_without_control_characters() -> None:
     text = describe_report(report(logs=[LogLine("info", "red \x1b[31m", 0.1)]))
 
