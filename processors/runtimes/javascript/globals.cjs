@@ -14,7 +14,7 @@ function globalsOf(running, site) {
     URL,
     URLSearchParams,
     crypto,
-    fetch: fetchOf(),
+    fetch: fetchOf(running),
     // Of the npm packages of these names: the built-in ones are stricter.
     atob: (text) => Buffer.from(String(text), 'base64').toString('latin1'),
     btoa: (text) => Buffer.from(String(text), 'latin1').toString('base64'),

@@ -4,7 +4,8 @@
 'use strict';
 const fs = require('node:fs');
 const net = require('node:net');
-const { FrameReader, Frame, frame } = require('./frames.cjs');
+const { FrameReader, Frame, frame, sectionsStart } = require('./frames.cjs');
+const { Relay } = require('./relay.cjs');
 const { Thread } = require('./thread.cjs');
 
 const TICK_MS = 25;
@@ -23,6 +24,7 @@ let seen = { step: -1, since: 0 };
 let stopping = null; // { index, since } while the thread is being terminated for taking too long
 
 const send = (type, header) => socket.write(frame(type, header));
+const relay = new Relay((header, body) => socket.write(frame(Frame.FETCH, header, body)));
 const append = (line) => fs.writeSync(ledger, `${JSON.stringify(line)}\n`);
 const listener = { onMessage, onExit };
 const boot = () => new Thread(ledger, heapMb, listener);
@@ -42,6 +44,7 @@ function onMessage(from, message) {
     idle();
     send(Frame.LOADFAIL, { error: message.failed });
   } else if (message.done) finish();
+  else if (message.call && from === thread) relay.ask(from, message);
 }
 
 function onLoaded(message) {
@@ -62,6 +65,7 @@ function finish() {
   idle();
   const id = batch.id;
   batch = null;
+  relay.forgetWaiting();
   send(Frame.RES, { batch: id, recycle: thread.failedLate ? 'late error' : null });
 }
 
@@ -124,6 +128,7 @@ function onExit(from, code) {
     return;
   }
   blame(code);
+  relay.forgetWaiting();
   // From here to the next thread's first step no invocation is running, so none is to blame for what happens.
   append({ m: '-' });
   if (batch.next >= batch.count || performance.now() > batch.deadline) finish();
@@ -163,6 +168,8 @@ function onFrame(type, header, bytes) {
     batch = { id: header.batch, bytes, count: header.lens.length / 2, next: 0, deadline };
     // A thread that is being replaced takes the batch when it has loaded.
     if (!watchdog) dispatch();
+  } else if (type === Frame.FETCHED) {
+    relay.settle(header, bytes.subarray(sectionsStart(bytes)));
   } else if (type === Frame.STOP) {
     process.exit(0);
   }

@@ -55,6 +55,10 @@ class Thread {
     this.worker.postMessage({ bytes, next });
   }
 
+  answer(call, header, content) {
+    this.worker.postMessage({ answer: call, header, content });
+  }
+
   stop() {
     this.worker.terminate();
   }

@@ -34,6 +34,7 @@ function start() {
   try {
     const handle = loadHandler(load, running);
     parentPort.on('message', ({ bytes, next }) => {
+      if (next === undefined) return; // for fetch.cjs
       runBatch(handle, Buffer.from(bytes.buffer), next).then(() => parentPort.postMessage({ done: true }));
     });
     parentPort.postMessage({ loaded: performance.now() - started });
