@@ -161,6 +161,8 @@ def _take_apart(raw: msgspec.Raw, what: str) -> _Fields:
         return _decode_fields(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise InvalidOutput(f"{what}: must be a JSON object.") from None
+    except RecursionError:
+        raise InvalidOutput(f"{what}: is nested too deep.") from None
 
 
 def _became_text(fields: _Fields, name: str) -> bool:

@@ -51,6 +51,8 @@ class Lane:
         self.code = code
         self.is_retired = False
         """Another version of the source has calls now: runners without work do not stay."""
+        self.lost = 0
+        """Runners in a row that were lost without a word of their batch."""
         self.checks: list[asyncio.Future[FunctionError | None]] = []
         self._tickets: deque[Ticket] = deque()
 

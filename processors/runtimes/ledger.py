@@ -130,10 +130,14 @@ def _is_within_limits(line: _Line) -> bool:
     return characters <= MAX_TEXT_CHARACTERS
 
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""The last for values nested too deep, which JavaScript has no limit for."""
+
+
 def _decode(content: bytes) -> list[_Line]:
     try:
         return _decoder.decode_lines(content)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         return _decode_prefix(content)
 
 
@@ -142,6 +146,6 @@ def _decode_prefix(content: bytes) -> list[_Line]:
     for text in content.splitlines():
         try:
             lines.append(_decoder.decode(text))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except _UNREADABLE:
             break
     return lines

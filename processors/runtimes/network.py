@@ -60,7 +60,7 @@ class Network:
         line, _, body = frame.header.partition(b"\n")
         try:
             fetch = msgspec.json.decode(line, type=Fetch)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise RunnerLost("its FETCH is malformed") from error
         if fetch.id in self._calls or len(self._calls) >= MAX_AT_ONCE:
             raise RunnerLost(f"it asked for more than {MAX_AT_ONCE} calls at once")

@@ -236,5 +236,5 @@ def _header(answer: Frame, expected: FrameType, header: type[Header]) -> Header:
         raise RunnerLost(f"it answered {answer.type.name} where {expected.name} was due")
     try:
         return msgspec.json.decode(answer.header, type=header)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RunnerLost(f"its {expected.name} is malformed") from error

@@ -5,15 +5,16 @@ from collections.abc import Coroutine
 from time import monotonic
 from typing import Final, Protocol
 
+from hookmill.codec import FunctionError
 from hookmill.telemetry import get_logger
-from processors.runtimes.contract import Status
+from processors.runtimes.contract import Outcome, Status
 from processors.runtimes.errors import LoadFailed, NodeMissing, RunnerUnavailable
 from processors.runtimes.lane import Lane, Ticket
 from processors.runtimes.nursery import Nursery
 from processors.runtimes.runner import Runner
 
 LOST_IN_A_ROW: Final = 3
-"""Runners lost before user code had them, after which the work is refused."""
+"""Runners that took a batch and were lost without a word of it, after which its first invocation is at fault."""
 
 FAULTS: Final = frozenset({Status.TIMEOUT, Status.MEMORY, Status.CRASH})
 """What costs a runner, or a thread of it."""
@@ -62,7 +63,6 @@ class Slot:
         self._nursery = nursery
         self._wake = asyncio.Event()
         self._batch: list[Ticket] = []
-        self._lost = 0
 
     def wake(self) -> None:
         """Look for work, or for a new idle limit."""
@@ -132,12 +132,20 @@ class Slot:
         faults = sum(outcome.status in FAULTS for outcome in end.outcomes.values())
         if faults:
             self.is_leaving |= self._owner.pause_after(self.lane, faults)
-        self._lost = 0 if end.outcomes else self._lost + 1
-        if self._lost >= LOST_IN_A_ROW:
-            raise RunnerUnavailable(f"{LOST_IN_A_ROW} runners in a row were lost before the function had them.")
+        self.lane.lost = 0 if end.outcomes else self.lane.lost + 1
+        if self.lane.lost >= LOST_IN_A_ROW:
+            self._blame_first()
         if end.spent_by is not None:
             log.debug("runner.spent", source=self.lane.code.source, pid=runner.pid, reason=end.spent_by)
         return end.spent_by is not None
+
+    def _blame_first(self) -> None:
+        """Its runners say that it never ran. They say what the function wants: it can erase what it did."""
+        self.lane.lost = 0
+        for ticket in self.lane.take(1):
+            message = f"{LOST_IN_A_ROW} runners in a row, with the function loaded, were lost without a result."
+            error = FunctionError("RunnerCrashed", message)
+            ticket.call.settle(ticket.position, Outcome(Status.CRASH, 0.0, error=error))
 
     async def _has_work(self) -> bool:
         """Waits for it. False: none came in time, or the place is needed."""
