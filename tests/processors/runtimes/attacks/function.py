@@ -524,7 +524,10 @@ def _(t):
     memory = writable_memory()
     os.ftruncate(memory, 0)
     os.write(memory, base64.b64decode(t["program"]))
-    call("execveat", memory, b"", _strings("program"), _strings(), 0x1000)
+    try:
+        call("execveat", memory, b"", _strings("program"), _strings(), 0x1000)
+    finally:
+        os.ftruncate(memory, 0)  # the ledger goes on
 
 
 def writable_memory():

@@ -22,7 +22,7 @@ HERE: Final = Path(__file__).parent
 sys.path[:0] = [str(HERE), str(HERE.parents[3] / "processors" / "runtimes")]
 
 from confinement import Layers, Profile, apply  # type: ignore[import-not-found]  # noqa: E402
-from world import LEFT_OPEN, WITNESSED, names_in_javascript, world  # type: ignore[import-not-found]  # noqa: E402
+from world import ALONE, LEFT_OPEN, WITNESSED, names_in_javascript, world  # type: ignore[import-not-found]  # noqa: E402
 
 FILES_CHANGED: Final = "leave files changed"
 """Counts as an attack of its own: whatever did it."""
@@ -33,13 +33,6 @@ _FILE_BYTES = 1 << 20
 _LEDGER = 4
 _LEFT_OPEN = 9
 _PR_SET_DUMPABLE = 4
-ALONE: Final = (
-    "trace the parent",
-    "make namespaces of its own",
-    "become another program",
-    "become a program made in memory",
-)
-"""These stop the victim, take powers away or end their process where they succeed: nothing else is tried after them."""
 _JAVASCRIPT_MAIN = """
 (async () => {
   const [targets, names] = JSON.parse(process.argv[1]);

@@ -28,6 +28,13 @@ WITNESSED: Final = {
     "signal the parent as owner of a descriptor",
 }
 """Attacks that count when the victim has noticed them: the attacker cannot tell."""
+ALONE: Final = (
+    "trace the parent",
+    "make namespaces of its own",
+    "become another program",
+    "become a program made in memory",
+)
+"""These stop the victim, take powers away or end their process where they succeed: nothing else is tried after them."""
 
 _SIGNAL = signal.SIGRTMIN + 3
 _PAGE = 4_096
@@ -176,6 +183,11 @@ def world() -> Iterator[tuple[Files, Victim, dict[str, Any]]]:
             )
         finally:
             victim.close()
+
+
+def names_in_python(text: str) -> list[str]:
+    """The attacks of function.py."""
+    return re.findall(r'^@attack\("(.+)"\)$', text, re.MULTILINE)
 
 
 def names_in_javascript(text: str) -> list[str]:
