@@ -12,6 +12,7 @@ from console.examples import EXAMPLES, Example, example_files, load_example
 from console.project import Project, ProjectSource
 from hookmill.codec import FunctionError, InvocationReport, JsonValue, decode_report
 from hookmill.config import ProcessorsConfig
+from hookmill.egress.guard import Egress
 from hookmill.errors import ConfigError
 from hookmill.records import NewRecord, Record
 from hookmill.retry import RetryPolicy
@@ -71,7 +72,8 @@ async def try_sources(sources: Sequence[ProjectSource], config: ProcessorsConfig
     Errors: `ConfigError` for an example that cannot be read, before anything runs; `NodeMissing`; `RunnerUnavailable`.
     """
     examples = [[load_example(file) for file in example_files(source.folder)] for source in sources]
-    async with ProcessPool(config.node, MAX_RUNNERS, _RUNNER_IDLE_S) as pool:
+    egress = Egress(allow_private=config.allow_private_network)
+    async with ProcessPool(config.node, MAX_RUNNERS, _RUNNER_IDLE_S, egress=egress) as pool:
         trials = (_try_source(pool, source, found) for source, found in zip(sources, examples, strict=True))
         return await asyncio.gather(*trials)
 

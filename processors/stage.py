@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Final, Self
 
 from hookmill.config import Config, ProcessorsConfig
+from hookmill.egress.guard import Egress
 from hookmill.log import open_log
 from hookmill.records import Span
 from hookmill.registry import RegistryView
@@ -38,7 +39,8 @@ each several times and took 18 % of the stage's CPU."""
 def process_pool(config: ProcessorsConfig) -> ProcessPool:
     """The pool that production uses."""
     isolation = Level(config.isolation)
-    return ProcessPool(config.node, config.max_runners, config.runner_idle_s, isolation)
+    egress = Egress(allow_private=config.allow_private_network)
+    return ProcessPool(config.node, config.max_runners, config.runner_idle_s, isolation, egress)
 
 
 class Stage:
