@@ -96,7 +96,8 @@ class RecordProcessor:
         self, deployed: _Deployed | Failure, webhooks: Sequence[Webhook], results: Results
     ) -> Sequence[Webhook]:
         """Settles what could be settled; returns the webhooks that did not run for want of a runner."""
-        runnable: list[tuple[Webhook, Invocation]] = []
+        runnable: list[Webhook] = []
+        invocations: list[Invocation] = []
         for webhook in webhooks:
             invocation = read_invocation(webhook)
             if isinstance(invocation, Failure):
@@ -104,12 +105,13 @@ class RecordProcessor:
             elif isinstance(deployed, Failure):
                 results.fail(webhook, None, deployed)
             else:
-                runnable.append((webhook, invocation))
+                runnable.append(webhook)
+                invocations.append(invocation)
         if isinstance(deployed, Failure) or not runnable:
             return ()
-        outcomes = await self._pool.run(code_of(*deployed), [invocation for _, invocation in runnable])
+        outcomes = await self._pool.run(code_of(*deployed), invocations)
         waiting = []
-        for (webhook, _), outcome in zip(runnable, outcomes, strict=True):
+        for webhook, outcome in zip(runnable, outcomes, strict=True):
             if outcome.status is Status.INFRA:
                 waiting.append(webhook)
             else:

@@ -61,12 +61,11 @@ def pack(
         if record.value is None and key is None:
             raise ValueError("A record without value is a tombstone and needs a key.")
         headers = list(record.headers)
-        arguments = {"timestamp": record.timestamp_ms, "key": key, "value": record.value, "headers": headers}
-        batch = filling.get(partition)
-        if batch is None or batch.append(**arguments) is None:
-            batch = filling[partition] = BatchBuilder(full_bytes, 0)
-            batches.append((partition, batch))
-            batch.append(**arguments)  # the first record fits whatever its size
+        while (batch := filling.get(partition)) is None or (
+            batch.append(timestamp=record.timestamp_ms, key=key, value=record.value, headers=headers) is None
+        ):  # the first record of a batch fits whatever its size
+            filling[partition] = BatchBuilder(full_bytes, 0)
+            batches.append((partition, filling[partition]))
     if any(batch.size() > destination.max_record_bytes for _, batch in batches):
         _refuse_too_large(records, destination)
     return batches
