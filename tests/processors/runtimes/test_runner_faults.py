@@ -63,6 +63,12 @@ FAULTS = [
     ("javascript", "catastrophic pattern", "/^(a+)+$/.test('a'.repeat(40) + 'b')", Status.TIMEOUT),
     ("javascript", "end of the thread", "process.exit(3)", Status.CRASH),
     ("javascript", "end of the process", "process.kill(process.pid, 'SIGKILL'); while (true) {}", Status.CRASH),
+    (
+        "javascript",
+        "one long call of the engine",
+        "process.getBuiltinModule('crypto').pbkdf2Sync('a', 'b', 1e9, 64, 'sha512')",
+        Status.TIMEOUT,
+    ),
     ("javascript", "heap used up", "const a = []; while (true) a.push(new Array(1e5).fill({}))", Status.MEMORY),
     ("python", "throw", "raise RuntimeError('bad')", Status.ERROR),
     ("python", "stack overflow", "(lambda f: f(f))(lambda f: f(f))", Status.ERROR),
@@ -77,6 +83,7 @@ FAULTS = [
     ("python", "catastrophic pattern", "re.match('(a+)+$', 'a' * 40 + 'b')", Status.TIMEOUT),
     ("python", "task that blocks the loop", "await asyncio.gather(asyncio.to_thread(time.sleep, 60))", Status.TIMEOUT),
     ("python", "loop in C", "sum(range(10**11))", Status.TIMEOUT),
+    ("python", "one long call into C", "7**10**8", Status.TIMEOUT),
     (
         "python",
         "takes no limit for an answer",
