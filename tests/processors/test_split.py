@@ -188,6 +188,14 @@ def test_an_invalid_event_is_refused_by_what_is_wrong(bad: object, complaint: st
         split_of(ok([bad]))
 
 
+def test_a_message_nested_deeper_than_readers_go_is_refused() -> None:
+    nested = b"[" * 5_000 + b"]" * 5_000
+    event = msgspec.Raw(b'{"type":"track","event":"Seen","userId":"u","properties":{"deep":' + nested + b"}}")
+
+    with pytest.raises(InvalidOutput, match=r"^Event 0.*nested too deep"):
+        split_of(Outcome(Status.OK, 1.0, [event]))
+
+
 def test_text_that_no_reader_could_decode_is_refused() -> None:
     outcome = Outcome(Status.OK, 1.0, [], [msgspec.Raw(b'{"collection":"deals","id":"\\ud800"}')])
 
