@@ -26,9 +26,9 @@ from tests.deploy.compose_file import COMPOSE, Machine, our_services, read_yaml,
 from tests.deploy.compose_kafka import running_kafka, settings
 from tests.processes import QUICKSTART, ROOT, Process, free_port, run_hookmill, started, wait_until
 
-STAGES = ("ingest", "process", "sink")
+STAGES = ("ingest", "process", "sink", "mover")
 JOBS = ("topics", "apply")
-ADMIN_PORTS = {"ingest": 8081, "process": 8082, "sink": 8083}
+ADMIN_PORTS = {"ingest": 8081, "process": 8082, "sink": 8083, "mover": 8084}
 
 
 def test_the_file_follows_the_compose_specification() -> None:

@@ -32,6 +32,7 @@ QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in pa
 
 PAUSE_BETWEEN_WEBHOOKS_S = 0.1
 DATA_DEADLINE_S = 30.0
+IMPATIENT = {"HOOKMILL_RETRY__DELAYS_S": "0.1,0.1,0.1,0.1,0.1"}
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +48,9 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     port = free_port()
     stages = {
         "ingest:8081": Process(["ingest", "--port", str(port), *options], folder / "ingest"),
-        "process:8082": Process(["process", *options], folder / "process"),
+        "process:8082": Process(["process", *options], folder / "process", IMPATIENT),
         "sink:8083": Process(["sink", *options], folder / "sink"),
+        "mover:8084": Process(["mover", *options], folder / "mover", IMPATIENT),
     }
     with started(*stages.values()):
         asyncio.run(send_what_no_sink_can_read(data_dir))
@@ -66,11 +68,11 @@ async def send_what_no_sink_can_read(data_dir: Path) -> None:
 
 @contextlib.contextmanager
 def webhooks_coming_in(url: str, project: Path) -> Iterator[None]:
-    """The sample of each source, one that no function takes, and one with a token nobody knows: again and again."""
+    """The sample of each source, one refused, one retried, and one with a token nobody knows: again and again."""
     tokens = TokenFile(project)
     samples = {slug: choose_sample(project, slug, None, None).body for slug in ("drift", "pipedrive", "zuora")}
     posts = [(tokens.get(slug), body) for slug, body in samples.items()]
-    posts += [(tokens.get("drift"), b"{}"), ("unknown", b"{}")]
+    posts += [(tokens.get("drift"), b"{}"), (tokens.get("drift"), b"not JSON"), ("unknown", b"{}")]
     is_over = threading.Event()
 
     def post_all() -> None:
