@@ -15,6 +15,7 @@ from hookmill.log import Log
 from hookmill.registry import Entity, Registry, RegistryView, entity_key, publish, token_hash
 from hookmill.topics import Topic, TopicNames
 from processors.code import code_of
+from processors.runtimes.confinement import Level
 from processors.runtimes.contract import RunnerPool
 from processors.runtimes.pool import ProcessPool
 
@@ -49,7 +50,7 @@ async def apply_project(project: Project, log: Log, names: TopicNames, config: P
 
 async def check_functions(sources: Sequence[ProjectSource], config: ProcessorsConfig) -> None:
     """Every function loads in its runtime. Errors: `ConfigError` with file and line of each that does not."""
-    async with ProcessPool(config.node, max_runners=4, idle_s=1.0) as pool:
+    async with ProcessPool(config.node, max_runners=4, idle_s=1.0, isolation=Level(config.isolation)) as pool:
         problems = await asyncio.gather(*(_check(source, pool) for source in sources))
     complaints = [problem for problem in problems if problem is not None]
     if complaints:

@@ -19,6 +19,7 @@ from hookmill.retry import RetryPolicy
 from hookmill.topics import Topic
 from processors.code import code_of
 from processors.results import Results
+from processors.runtimes.confinement import Level
 from processors.runtimes.contract import Code, Invocation, Outcome, RunnerPool, Status
 from processors.runtimes.errors import RunnerUnavailable
 from processors.runtimes.pool import ProcessPool
@@ -73,7 +74,7 @@ async def try_sources(sources: Sequence[ProjectSource], config: ProcessorsConfig
     """
     examples = [[load_example(file) for file in example_files(source.folder)] for source in sources]
     egress = Egress(allow_private=config.allow_private_network)
-    async with ProcessPool(config.node, MAX_RUNNERS, _RUNNER_IDLE_S, egress=egress) as pool:
+    async with ProcessPool(config.node, MAX_RUNNERS, _RUNNER_IDLE_S, Level(config.isolation), egress) as pool:
         trials = (_try_source(pool, source, found) for source, found in zip(sources, examples, strict=True))
         return await asyncio.gather(*trials)
 
