@@ -14,5 +14,7 @@ def line(name: str, unit: str, runs: Sequence[float], against: Sequence[float] |
     """One side. `against` are the runs of the side that is 1.00."""
     median = statistics.median(runs)
     ratio = f"  {median / statistics.median(against):5.2f} of it" if against else ""
-    spread = f"{min(runs):,.0f} to {max(runs):,.0f}"
-    print(f"{name:<44} {median:>10,.0f} {unit:<14} ({spread}, {len(runs)} runs){ratio}{note}", flush=True)
+    digits = 0 if median >= 100 else 1
+    spread = f"{min(runs):,.{digits}f} to {max(runs):,.{digits}f}"
+    figure = f"{median:>10,.{digits}f} {unit:<14} ({spread}, {len(runs)} runs)"
+    print(f"{name:<64} {figure}{ratio}{note}", flush=True)
