@@ -52,7 +52,7 @@ class Call:
     def redirected(self, status: int, location: str) -> "Call":
         """The call that a redirect asks for (Fetch standard, "HTTP-redirect fetch"). Errors: `FetchRefused`."""
         try:
-            target = parse_url(str(self.url.join(URL(location))))
+            target = parse_url(str(self.url.join(_parsed(location))))
         except ValueError:
             raise FetchRefused(f"{host_of(self.url)} redirects to what is no URL.") from None
         method, headers, body = self.method, self.headers, self.body
@@ -79,7 +79,7 @@ class Answer:
 def parse_url(text: str) -> URL:
     """An absolute URL of http or https without credentials. Errors: `FetchRefused`."""
     try:
-        url = URL(text)
+        url = _parsed(text)
         host = host_of(url)
     except ValueError:
         raise FetchRefused("The URL is not valid: an absolute one of http or https is needed.") from None
@@ -88,6 +88,14 @@ def parse_url(text: str) -> URL:
     if url.raw_user is not None or url.raw_password is not None:
         raise FetchRefused(f"The URL for {host} has a user or password in it: send an Authorization header.")
     return url
+
+
+def _parsed(text: str) -> URL:
+    """Errors: `ValueError`."""
+    try:
+        return URL(text)
+    except IndexError as error:  # of yarl 1.25.1, for `http://[]@`
+        raise ValueError("not a URL") from error
 
 
 def _checked_headers(headers: Headers) -> Headers:

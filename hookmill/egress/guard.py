@@ -14,6 +14,7 @@ from aiohttp import (
     ClientPayloadError,
     ClientResponse,
     ClientSession,
+    InvalidURL,
     ServerDisconnectedError,
 )
 
@@ -76,8 +77,8 @@ class Egress:
                 call.method, call.url, headers=call.headers, data=call.body or None, allow_redirects=False
             ) as response:
                 yield response
-        except ValueError:  # also aiohttp's InvalidURL: an address that is not in its usual form
-            raise FetchRefused(f"{host} cannot be called: the host or a header is not valid.") from None
+        except InvalidURL:  # such as an address that is not in its usual form
+            raise FetchRefused(f"{host} is not a valid host.") from None
         except ClientError as error:
             if isinstance(error, ClientConnectorError) and isinstance(error.os_error, AddressRefused):
                 raise FetchRefused(f"{host} is not allowed: {error.os_error}.") from None

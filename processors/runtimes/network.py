@@ -15,9 +15,12 @@ from hookmill.egress.call import Answer, Call
 from hookmill.egress.errors import FetchFailed, FetchRefused
 from hookmill.egress.guard import MAX_ANSWER_BYTES, Egress
 from hookmill.errors import ConfigError
+from hookmill.telemetry import get_logger
 from processors.runtimes.contract import Code, Outcome
 from processors.runtimes.errors import LoadFailed, RunnerLost
 from processors.runtimes.frames import Fetch, Fetched, Frame, fetched_frame
+
+log = get_logger(__name__)
 
 MAX_AT_ONCE: Final = 8
 """Per runner; the runner holds its function to it and lets the others wait. Source: ours."""
@@ -33,7 +36,8 @@ SETTING: Final = "[network] allow of the source"
 class Network:
     """The calls of one runner. Every FETCH has one FETCHED, at the latest when its batch ends."""
 
-    def __init__(self, egress: Egress, allowed: AllowList, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, source: str, egress: Egress, allowed: AllowList, writer: asyncio.StreamWriter) -> None:
+        self._source = source
         self._egress = egress
         self._allowed = allowed
         self._writer = writer
@@ -48,7 +52,7 @@ class Network:
         if not code.network:
             return None
         try:
-            return cls(egress, AllowList.parse(code.network, SETTING), writer)
+            return cls(code.source, egress, AllowList.parse(code.network, SETTING), writer)
         except ConfigError as error:
             raise LoadFailed(FunctionError("ConfigError", f"{SETTING}: {error}")) from None
 
@@ -84,9 +88,7 @@ class Network:
         calls, self._calls = self._calls, {}
         for call in calls.values():
             call.cancel()
-        for result in await asyncio.gather(*calls.values(), return_exceptions=True):
-            if isinstance(result, Exception):
-                raise result  # a bug of ours
+        await asyncio.gather(*calls.values(), return_exceptions=True)
         return list(calls)
 
     async def _answer(self, fetch: Fetch, body: bytes, left_s: float) -> None:
@@ -95,6 +97,13 @@ class Network:
             head, content = Fetched(fetch.id, answer.status, answer.url, answer.headers), answer.body
         except (FetchRefused, FetchFailed) as error:
             head, content = Fetched(fetch.id, error=str(error)), b""
+        except Exception:
+            # What to call was chosen by a function, so no bug found that way may stop the others.
+            log.exception("fetch.bug", source=self._source)
+            head, content = (
+                Fetched(fetch.id, error="The call failed for a reason of Hookmill's own; its log has it."),
+                b"",
+            )
         # Before the runner can know: with the answer in hand it may ask again at once.
         del self._calls[fetch.id]
         self._writer.write(fetched_frame(head, content))

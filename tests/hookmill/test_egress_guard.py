@@ -2,9 +2,13 @@
 
 import asyncio
 import gzip
+import shutil
 import socket
+import ssl
+import subprocess
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -345,6 +349,34 @@ async def test_server_that_does_not_speak_http_is_a_failure_without_its_words(an
 
     assert "OpenSSH" not in str(failure.value)
     assert str(failure.value).startswith("127.0.0.1 gave no answer: ")
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificate")
+async def test_certificate_that_nobody_vouches_for_is_not_taken(tmp_path: Path) -> None:
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    options = ["-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=api.example.com"]
+    names_of_it = ["-addext", "subjectAltName=DNS:api.example.com"]
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run(["openssl", "req", *options, *names_of_it, *files], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    asked_for: list[str | None] = []
+    context.sni_callback = lambda _, name, __: asked_for.append(name)
+    app = web.Application()
+    app.router.add_get("/", _say_hello)
+    server = TestServer(app, host="127.0.0.1", scheme="https")
+    await server.start_server(ssl=context)
+    try:
+        with pytest.raises(FetchFailed, match=r"api\.example\.com gave no answer: its certificate is not valid"):
+            await fetch(
+                f"https://api.example.com:{server.port}/",
+                f"api.example.com:{server.port}",
+                egress=Egress(allow_private=True, lookup=names(api_example_com=["127.0.0.1"])),
+            )
+    finally:
+        await server.close()
+
+    assert asked_for == ["api.example.com"]
 
 
 async def test_name_without_address_and_port_without_server_are_failures() -> None:

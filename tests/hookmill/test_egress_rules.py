@@ -1,5 +1,8 @@
 """Which addresses, hosts and calls may leave: the rules alone, without a connection."""
 
+import random
+from ipaddress import IPv4Network
+
 import pytest
 from yarl import URL
 
@@ -178,6 +181,7 @@ def test_entry_that_is_no_host_is_told(entry: str) -> None:
         "https://api.example.com@evil.example/",
         "https:///path",
         "http://[::1",
+        "http://[]@",
         "http://api.example.com:99999/",
     ],
 )
@@ -253,6 +257,12 @@ def test_redirect_within_the_origin_keeps_the_headers() -> None:
     assert redirected == Call("GET", URL("https://a.example/z?q=1"), CREDENTIALS)
 
 
+@pytest.mark.parametrize("target", ["http://[]@", "http://[", "file:///etc/passwd", "http://user@b.example/"])
+def test_redirect_to_what_is_no_plain_url_is_refused(target: str) -> None:
+    with pytest.raises(FetchRefused):
+        Call.checked("GET", "https://a.example/").redirected(302, target)
+
+
 @pytest.mark.parametrize(
     ("status", "method", "after"),
     [
@@ -273,3 +283,43 @@ def test_redirect_changes_the_method_as_fetch_does(status: int, method: str, aft
 
     assert redirected.method == after
     assert (redirected.body, redirected.headers) == ((b"{}", CONTENT) if after == method else (b"", ()))
+
+
+SPECIAL_V4 = [
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.0.2.0/24",
+    "192.88.99.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",
+    "198.51.100.0/24",
+    "203.0.113.0/24",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+]
+"""Source: IANA's registry of special-purpose IPv4 addresses, and multicast."""
+
+
+def test_two_thousand_ways_to_write_a_special_address_are_none_of_them_public() -> None:
+    seed = random.randrange(2**32)
+    print("seed", seed)
+    chance = random.Random(seed)
+    networks = [IPv4Network(network) for network in SPECIAL_V4]
+
+    for _ in range(400):
+        network = chance.choice(networks)
+        address = network[chance.randrange(network.num_addresses)]
+        number = int(address)
+        spellings = [
+            str(address),
+            f"::ffff:{address}",
+            f"::ffff:{number >> 16:x}:{number & 0xFFFF:x}",
+            f"64:ff9b::{address}",
+            f"2002:{number >> 16:x}:{number & 0xFFFF:x}::1",
+        ]
+        assert not [spelling for spelling in spellings if is_public(spelling)]
