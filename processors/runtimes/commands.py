@@ -45,11 +45,8 @@ class Launch(msgspec.Struct, frozen=True):
     """For Python on top of its own library."""
     memory_mb: int
     file_bytes: int = MAX_BYTES
-
-    @property
-    def is_shared(self) -> bool:
-        """All functions of the language start so: a runner may be started before it is known for which."""
-        return bool(self.argv)
+    is_shared: bool = False
+    """Other functions start so, too: a runner may be started before it is known for which."""
 
 
 class Commands:
@@ -64,16 +61,17 @@ class Commands:
         if code.language == "python":
             return Launch((), (), () if code.site is None else (code.site,), HEAP_MB["python"])
         self._node = self._node or await find_node(self._configured)
-        return _launch_of_node(self._node)
+        return _launch_of_node(self._node, code.site)
 
 
-def _launch_of_node(node: NodeProgram) -> Launch:
+def _launch_of_node(node: NodeProgram, site: str | None) -> Launch:
     folder = _FOLDER / "javascript"
     heap_mb = str(HEAP_MB["javascript"])
     return Launch(
         argv=(str(node.path), "--no-warnings", str(folder / "supervisor.cjs"), *_CHANNEL_AND_LEDGER, heap_mb),
         executes=node.files,
-        reads=(str(folder), *reads_of_node()),
+        reads=(str(folder), *reads_of_node(), *(() if site is None else (site,))),
+        is_shared=site is None,
         memory_mb=_NODE_DATA_MB if node.version <= 20 else _NEWER_NODE_DATA_MB,
     )
 

@@ -42,7 +42,8 @@ class Code(msgspec.Struct, frozen=True):
     modules: dict[str, str] = {}
     """Helper modules beside the function: text by file name. Python only; JavaScript is bundled at deploy."""
     site: str | None = None
-    """Absolute folder of installed packages that the function may import, read-only. Python only."""
+    """Absolute folder of installed packages that the function may import, read-only. JavaScript: a `node_modules`, of
+    which the globals `_`, `AWS`, `FormData`, `OAuth` and `xml` are taken."""
     secrets: list[str] = []
     """Values that must not show in log lines and errors; those shorter than 6 characters are not looked for."""
     network: tuple[str, ...] = ()

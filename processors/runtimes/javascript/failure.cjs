@@ -44,7 +44,7 @@ function describeLoadError(error, load, prefix, redact, original) {
   const [head, , marks = ''] = textOf(() => error.stack).split('\n');
   const found = head.startsWith(`${load.file}:`) ? lineIn(head, `${load.file}:`) : null;
   if (!found) return described;
-  const lines = load.text.trimEnd().split('\n');
+  const lines = load.text.replace(/^\uFEFF/, '').trimEnd().split(/\r?\n/);
   // An end that comes too early is found on the line after the last.
   const line = Math.min(found, lines.length);
   const column = marks.indexOf('^') + 1 - (found === 1 ? prefix.length : 0);

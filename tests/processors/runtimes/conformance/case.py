@@ -40,7 +40,7 @@ class Case:
 def handler(rule: str, title: str, javascript: str, python: str = "", **expected: Any) -> Case:
     """A row from the bodies of the handlers alone."""
     code = handlers(javascript, python)
-    return Case(rule, title, code.javascript, code.python if python else "", **expected)
+    return Case(rule, title, code.javascript if javascript else "", code.python if python else "", **expected)
 
 
 def value(rule: str, title: str, javascript: str, python: str = "", *, is_: Any, **options: Any) -> Case:
@@ -53,6 +53,13 @@ def value(rule: str, title: str, javascript: str, python: str = "", *, is_: Any,
         objects=[{"collection": "values", "id": 1, "properties": {"value": is_}}],
         **options,
     )
+
+
+def caught(rule: str, title: str, javascript: str, shown: str, *, is_: Any) -> Case:
+    """A row about an `error` that code catches, of which the expression `shown` must have the value `is_`."""
+    shows = f"Segment.set({{collection: 'values', id: 1, properties: {{value: {shown}}}}})"
+    expected = {"collection": "values", "id": 1, "properties": {"value": is_}}
+    return handler(rule, title, f"try {{ {javascript} }} catch (error) {{ {shows} }}", objects=[expected])
 
 
 def rejected(rule: str, title: str, javascript: str, python: str = "", *, message: str) -> Case:

@@ -8,10 +8,11 @@ import pytest_asyncio
 from hookmill.codec import FunctionError
 from processors.runtimes.pool import ProcessPool
 from tests.processors.runtimes import languages
-from tests.processors.runtimes.conformance import helpers
+from tests.processors.runtimes.conformance import cache, console, errors, globals, helpers, legacy, loading, requests
 from tests.processors.runtimes.conformance.case import Case
 
-CASES: list[Case] = [*helpers.CASES]
+SUBJECTS = (loading, requests, globals, helpers, errors, legacy, cache, console)
+CASES: list[Case] = [case for subject in SUBJECTS for case in subject.CASES]
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
