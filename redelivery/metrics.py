@@ -33,9 +33,9 @@ class MoverMetrics:
         self._overdue = {topic: _OVERDUE.labels(topic) for topic in topics}
         self._lag: dict[TopicPartition, Gauge] = {}
 
-    def moved(self, topic: str, to: Topic) -> None:
-        """One record of `topic` was moved."""
-        self._moved[topic, to].inc()
+    def moved(self, topic: str, to: Topic, records: int) -> None:
+        """Records of `topic` were moved."""
+        self._moved[topic, to].inc(records)
 
     def set_overdue(self, seconds: Mapping[str, float]) -> None:
         """By topic; topics on which nothing is known to wait are left out."""

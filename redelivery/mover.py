@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Final
 
@@ -85,6 +86,7 @@ class Mover:
 
     async def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """See `RebalanceListener`. What was read of them in an earlier time comes again."""
+        self._forget(partitions)
         for place in partitions:
             self._waiting[place] = Waiting(self._delays_s[place.topic])
 
@@ -120,6 +122,8 @@ class Mover:
             if waiting is not None:
                 waiting.add(span.records)
                 self._reader.pause([span.partition])
+        # A partition that was lost without notice is another mover's now: moving its records would double them.
+        self._forget(self._waiting.keys() - self._reader.assignment())
 
     async def _finish_round(self) -> None:
         """What is due is durable where it belongs, and committed."""
@@ -135,32 +139,34 @@ class Mover:
     async def _mark_ends(self) -> None:
         """For partitions whose head is further off than their topic waits (see `Waiting`): it is known since when."""
         now = self._clock.now()
-        far = [waiting_at for waiting_at, waiting in self._waiting.items() if waiting.needs_mark(now)]
+        far = [(place, waiting) for place, waiting in self._waiting.items() if waiting.needs_mark(now)]
         if far:
             ends = await self._reader.end_positions()
-            for place in far:
-                # The answer may have been under way: later is safe, the records were there before.
-                self._waiting[place].mark(self._clock.now(), ends.get(place, 0))
+            for place, waiting in far:
+                # The answer took its time; later is safe, the records were there before.
+                waiting.mark(self._clock.now(), ends.get(place, 0))
                 logger.warning("mover.wait_too_long", topic=place.topic, partition=place.partition)
 
     async def _move(self, now: Now) -> None:
-        due = {place: records for place, waiting in self._waiting.items() if (records := waiting.due(now))}
+        due = [(place, waiting, waiting.due(now)) for place, waiting in self._waiting.items()]
         batches: dict[Topic, list[NewRecord]] = {}
-        counts: list[tuple[str, Topic]] = []
-        for place, records in due.items():
+        counts: Counter[tuple[str, Topic]] = Counter()
+        for place, _, records in due:
             for record in records:
                 topic, copy = moved(record, now.wall_ms)
                 batches.setdefault(topic, []).append(copy)
-                counts.append((place.topic, topic))
+                counts[place.topic, topic] += 1
         for topic, copies in batches.items():
             await self._sender.send(self._names.full(topic), copies)
-        for place, records in due.items():
-            self._waiting[place].moved(len(records))
-            self._uncommitted[place] = records[-1].offset + 1
-        for from_topic, topic in counts:
-            self._metrics.moved(from_topic, topic)
-        if due:
-            logger.info("batch.moved", records=len(counts), partitions=len(due))
+        for place, waiting, records in due:
+            # A partition may have gone and come back if the log took long; then it is not the same waiting.
+            if records and self._waiting.get(place) is waiting:
+                waiting.moved(len(records))
+                self._uncommitted[place] = records[-1].offset + 1
+        for (from_topic, topic), count in counts.items():
+            self._metrics.moved(from_topic, topic, count)
+        if counts:
+            logger.info("batch.moved", records=counts.total(), topics=len(batches))
 
     async def _commit(self) -> None:
         """Partitions that were given away are left to their new reader, the others committed with the next call."""
