@@ -76,7 +76,7 @@ class Network:
         """The batch has ended: what is still under way is given up. The outcomes tell what their calls were."""
         given_up = await self.cancel()
         for number in given_up:
-            self._writer.write(fetched_frame(Fetched(number, error="The invocation ended before the answer came.")))
+            self._send(Fetched(number, error="The invocation ended before the answer came."))
         used, self._used = self._used, {}
         return {
             index: msgspec.structs.replace(outcome, fetches=used[index]) if index in used else outcome
@@ -106,7 +106,11 @@ class Network:
             )
         # Before the runner can know: with the answer in hand it may ask again at once.
         del self._calls[fetch.id]
-        self._writer.write(fetched_frame(head, content))
+        self._send(head, content)
+
+    def _send(self, head: Fetched, content: bytes = b"") -> None:
+        if not self._writer.is_closing():  # a runner that has ended needs no answer
+            self._writer.write(fetched_frame(head, content))
 
     async def _call(self, fetch: Fetch, body: bytes, left_s: float) -> Answer:
         used = self._used.get(fetch.index, Fetches())
@@ -115,7 +119,7 @@ class Network:
         self._used[fetch.index] = Fetches(used.count + 1, used.bytes + len(body))
         call = Call.checked(fetch.method, fetch.url, fetch.headers, body)
         answer = await self._egress.fetch(
-            call, self._allowed, timeout_s=left_s + _GRACE_S, follows_redirects=fetch.redirect == "follow"
+            call, self._allowed, timeout_s=max(left_s, 0) + _GRACE_S, follows_redirects=fetch.redirect == "follow"
         )
         used = self._used[fetch.index]
         self._used[fetch.index] = Fetches(used.count, used.bytes + len(answer.body))
