@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from hookmill.codec import FunctionError
 from processors.runtimes.contract import Code
+from processors.runtimes.node import find_node
 from processors.runtimes.pool import ProcessPool
 from tests.processors.runtimes.languages import Twins, events, handlers, objects, webhook
 
@@ -179,3 +180,24 @@ async def test_packages_of_the_site_folder_are_the_globals(pool: ProcessPool, tm
     [outcome] = await pool.run(code, [webhook()])
 
     assert events(outcome)[0]["userId"] == [2, "<a/>", "package", "function"]
+
+
+async def test_cpu_time_is_told_where_node_can_and_leaves_waiting_out(pool: ProcessPool) -> None:
+    node = await find_node(None)
+    function = handlers(
+        """
+        if (request.json().busy) for (const start = Date.now(); Date.now() - start < 50;) {}
+        else await new Promise((done) => setTimeout(done, 100))
+        """,
+        "",
+    )
+
+    busy, waiting = await pool.run(function.code("javascript"), [webhook({"busy": 1}), webhook({"busy": 0})])
+
+    if node.version >= 24:
+        assert busy.cpu_ms is not None
+        assert waiting.cpu_ms is not None
+        assert busy.cpu_ms > 0
+        assert waiting.cpu_ms < waiting.duration_ms / 2
+    else:
+        assert busy.cpu_ms is None or node.version >= 22
