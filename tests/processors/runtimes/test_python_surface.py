@@ -272,7 +272,7 @@ async def test_cpu_time_is_told_and_leaves_waiting_out(pool: ProcessPool) -> Non
 
     assert busy.cpu_ms is not None
     assert waiting.cpu_ms is not None
-    assert 50 <= busy.cpu_ms <= busy.duration_ms + 1
+    assert 50 <= busy.cpu_ms <= busy.duration_ms + 10
     assert waiting.cpu_ms < 50 < waiting.duration_ms
 
 

@@ -129,4 +129,4 @@ async def test_there_are_ten_functions_and_sixty_webhooks() -> None:
 async def test_reports_tell_the_time_on_the_processor(pool: ProcessPool) -> None:
     sender = await run_port(pool, "stripe", "python")
 
-    assert all(report.cpu_ms and report.cpu_ms < report.duration_ms + 1 for report in sender.reports())
+    assert all(report.cpu_ms for report in sender.reports())
