@@ -5,9 +5,9 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from console.functions import load_function
 from hookmill.egress.allow import AllowList
@@ -52,7 +52,15 @@ class _SourceFile(BaseModel):
     retries: Annotated[int, Field(ge=0, le=MAX_RETRIES)] = MAX_RETRIES
     max_body_bytes: Annotated[int, Field(ge=0, le=MAX_BODY_BYTES)] | None = None
     settings: dict[str, Any] = {}
+    secret_settings: tuple[str, ...] = ()
     network: _NetworkTable = _NetworkTable()
+
+    @model_validator(mode="after")
+    def _check_secret_settings(self) -> Self:
+        for name in self.secret_settings:
+            if name not in self.settings:
+                raise ValueError(f"secret_settings names {name!r}, which [settings] does not have")
+        return self
 
 
 class _SinkTable(BaseModel):
@@ -74,6 +82,7 @@ class ProjectSource:
     name: str
     function: Function
     settings: dict[str, Any]
+    secret_settings: tuple[str, ...]
     timeout_ms: int
     retries: int
     max_body_bytes: int | None
@@ -87,6 +96,7 @@ class ProjectSource:
             token_hashes=tuple(token_hashes),
             function_version=self.function.version,
             settings=self.settings,
+            secret_settings=self.secret_settings,
             max_body_bytes=self.max_body_bytes,
             timeout_ms=self.timeout_ms,
             retries=self.retries,
@@ -137,6 +147,7 @@ def _load_source(folder: Path) -> ProjectSource:
         name=parsed.name or slug,
         function=load_function(slug, path, parsed.function),
         settings=parsed.settings,
+        secret_settings=parsed.secret_settings,
         timeout_ms=parsed.timeout_ms,
         retries=parsed.retries,
         max_body_bytes=parsed.max_body_bytes,

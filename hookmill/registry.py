@@ -14,6 +14,7 @@ from hookmill.headers import FORMAT, FORMAT_VERSION
 from hookmill.log.contract import Log, RecordReader
 from hookmill.records import NewRecord, Record
 from hookmill.retry import MAX_RETRIES
+from hookmill.selector import PATTERN
 from hookmill.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -32,6 +33,8 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True, tag="source"):
     function_version: str
     """Version of the `Function` that runs from now on."""
     settings: dict[str, JsonValue] = {}
+    secret_settings: tuple[str, ...] = ()
+    """Names of settings whose values are replaced in what the function prints and in its errors."""
     max_body_bytes: int | None = None
     """Narrower than the receiver's limit, or `None`."""
     timeout_ms: int = 1_000
@@ -40,6 +43,8 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True, tag="source"):
     """Deliveries after a first that failed, on the first rungs of the ladder: `hookmill.retry`."""
     network: tuple[str, ...] = ()
     """Hosts that the function may call: `hookmill.egress.allow`."""
+    delivery_id: Annotated[str, msgspec.Meta(pattern=PATTERN)] | None = None
+    """Where the provider tells its id of a delivery, by `hookmill.selector`: what it repeats has one request id."""
 
 
 class Function(msgspec.Struct, frozen=True, omit_defaults=True, tag="function"):

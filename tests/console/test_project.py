@@ -43,6 +43,17 @@ def test_a_source_may_want_fewer_retries_but_not_more_than_there_are(folder: Pat
             load_project(folder)
 
 
+def test_secret_settings_are_settings_that_exist(folder: Path) -> None:
+    source_file = folder / "sources" / "shop" / "source.toml"
+    source_file.write_text(f'{SOURCE}secret_settings = ["key"]\n[settings]\nkey = "s3cret"\n')
+    (source,) = load_project(folder).sources
+    assert source.entity([]).secret_settings == ("key",)
+
+    source_file.write_text(f'{SOURCE}secret_settings = ["key"]\n[settings]\nother = "s3cret"\n')
+    with pytest.raises(ConfigError, match="secret_settings names 'key'"):
+        load_project(folder)
+
+
 def test_a_sink_has_the_options_of_its_kind(folder: Path) -> None:
     (folder / "sinks.toml").write_text('[w]\nkind = "sqlite"\nobjects = false\npath = "x.db"\n')
 
