@@ -50,7 +50,8 @@ async def apply_project(project: Project, log: Log, names: TopicNames, config: P
 
 async def check_functions(sources: Sequence[ProjectSource], config: ProcessorsConfig) -> None:
     """Every function loads in its runtime. Errors: `ConfigError` with file and line of each that does not."""
-    async with ProcessPool(config.node, max_runners=4, idle_s=1.0, isolation=Level(config.isolation)) as pool:
+    isolation = Level(config.isolation)
+    async with ProcessPool(config.node, 4, idle_s=1.0, isolation=isolation, packages=config.packages) as pool:
         problems = await asyncio.gather(*(_check(source, pool) for source in sources))
     complaints = [problem for problem in problems if problem is not None]
     if complaints:

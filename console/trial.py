@@ -74,7 +74,8 @@ async def try_sources(sources: Sequence[ProjectSource], config: ProcessorsConfig
     """
     examples = [[load_example(file) for file in example_files(source.folder)] for source in sources]
     egress = Egress(allow_private=config.allow_private_network)
-    async with ProcessPool(config.node, MAX_RUNNERS, _RUNNER_IDLE_S, Level(config.isolation), egress) as pool:
+    isolation = Level(config.isolation)
+    async with ProcessPool(config.node, MAX_RUNNERS, _RUNNER_IDLE_S, isolation, egress, config.packages) as pool:
         trials = (_try_source(pool, source, found) for source, found in zip(sources, examples, strict=True))
         return await asyncio.gather(*trials)
 

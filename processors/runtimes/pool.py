@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Final, Self
@@ -40,8 +40,10 @@ class ProcessPool:
         idle_s: float,
         isolation: Level = Level.BEST_EFFORT,
         egress: Egress | None = None,
+        packages: Mapping[str, Path] | None = None,
     ) -> None:
-        self._nursery = Nursery(node, isolation, egress or Egress())
+        """`packages`: absolute folders of installed packages by language, for functions that bring none."""
+        self._nursery = Nursery(node, isolation, egress or Egress(), packages or {})
         self._max_runners = max_runners
         self._idle_s = idle_s
         self._slots_per_lane = min(SLOTS_PER_SOURCE, max_runners, os.cpu_count() or 1)
