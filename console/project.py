@@ -14,6 +14,7 @@ from hookmill.egress.allow import AllowList
 from hookmill.errors import ConfigError
 from hookmill.registry import Function, Sink, Source
 from hookmill.retry import MAX_RETRIES
+from hookmill.selector import PATTERN
 from hookmill.topics import MAX_BODY_BYTES
 from sinks.open import check_sink
 
@@ -31,6 +32,12 @@ def _check_hosts(entries: tuple[str, ...]) -> tuple[str, ...]:
     except ConfigError as error:
         raise ValueError(str(error)) from None
     return entries
+
+
+def _check_selector(text: str) -> str:
+    if not re.search(PATTERN, text):
+        raise ValueError("write header:NAME, query:NAME or a JSON pointer such as /data/id")
+    return text
 
 
 class _NetworkTable(BaseModel):
@@ -51,6 +58,7 @@ class _SourceFile(BaseModel):
     timeout_ms: Annotated[int, Field(ge=1, le=60_000)] = 1_000
     retries: Annotated[int, Field(ge=0, le=MAX_RETRIES)] = MAX_RETRIES
     max_body_bytes: Annotated[int, Field(ge=0, le=MAX_BODY_BYTES)] | None = None
+    delivery_id: Annotated[str, AfterValidator(_check_selector)] | None = None
     settings: dict[str, Any] = {}
     secret_settings: tuple[str, ...] = ()
     network: _NetworkTable = _NetworkTable()
@@ -87,6 +95,7 @@ class ProjectSource:
     retries: int
     max_body_bytes: int | None
     network: tuple[str, ...]
+    delivery_id: str | None
 
     def entity(self, token_hashes: Sequence[str]) -> Source:
         """The source as it is published."""
@@ -101,6 +110,7 @@ class ProjectSource:
             timeout_ms=self.timeout_ms,
             retries=self.retries,
             network=self.network,
+            delivery_id=self.delivery_id,
         )
 
 
@@ -152,6 +162,7 @@ def _load_source(folder: Path) -> ProjectSource:
         retries=parsed.retries,
         max_body_bytes=parsed.max_body_bytes,
         network=parsed.network.allow,
+        delivery_id=parsed.delivery_id,
     )
 
 

@@ -1,6 +1,7 @@
-"""Ids: of requests, made once by the receiver, and of messages, always derived (DESIGN section 6)."""
+"""Ids: of requests, made or derived by the receiver, and of messages, always derived (DESIGN section 6)."""
 
 import struct
+import uuid
 from hashlib import sha256
 from typing import Final
 
@@ -11,12 +12,21 @@ _SCHEME: Final = "hookmill-1"
 
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS: Final = [first + second for first in _ALPHABET for second in _ALPHABET]
+_UUID_CONTENT: Final = (1 << 128) - 1 ^ (0xF << 76 | 0b11 << 62)
+_UUID_VERSION_8: Final = 8 << 76 | 0b10 << 62
 _TWO_WORDS: Final = struct.Struct(">QQ").unpack_from
 
 
 def new_request_id() -> str:
     """A UUIDv7: unique, and ordered by time of creation."""
     return str(uuid_utils.uuid7())
+
+
+def derived_request_id(source: str, delivery_id: str) -> str:
+    """A UUIDv8 (RFC 9562, 5.8) of SHA-256: the same whenever the provider of the source sends the same delivery."""
+    digest = sha256(f"{_SCHEME}\x00delivery\x00{source}\x00{delivery_id}".encode()).digest()
+    number = int.from_bytes(digest[:16])
+    return str(uuid.UUID(int=number & _UUID_CONTENT | _UUID_VERSION_8))
 
 
 def message_id(source: str, request_id: str, kind: str, index: int, generation: int = 0) -> str:

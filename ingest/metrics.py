@@ -21,6 +21,7 @@ class _Tallies(Collector):
     def __init__(self) -> None:
         self.answers: defaultdict[tuple[str, int], int] = defaultdict(int)
         self.body_bytes: defaultdict[str, int] = defaultdict(int)
+        self.without_delivery_id: defaultdict[str, int] = defaultdict(int)
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """The counters as they are now."""
@@ -34,8 +35,16 @@ class _Tallies(Collector):
         stored = CounterMetricFamily("hookmill_ingest_body_bytes", "Bytes of stored bodies.", labels=["source"])
         for source, size in sorted(self.body_bytes.items()):
             stored.add_metric([source], size)
+        without = CounterMetricFamily(
+            "hookmill_ingest_without_delivery_id",
+            "Webhooks without the delivery id that their source names: a repetition would be another webhook.",
+            labels=["source"],
+        )
+        for source, count in sorted(self.without_delivery_id.items()):
+            without.add_metric([source], count)
         yield answers
         yield stored
+        yield without
 
 
 _tallies: Final = _Tallies()
@@ -58,6 +67,11 @@ def count_stored(source: str, body_bytes: int) -> None:
     """One more webhook of the source is stored and answered 202."""
     _tallies.answers[source, 202] += 1
     _tallies.body_bytes[source] += body_bytes
+
+
+def count_without_delivery_id(source: str) -> None:
+    """One more webhook of the source does not tell the delivery id that it should have."""
+    _tallies.without_delivery_id[source] += 1
 
 
 def report_inflight_bytes(held: Callable[[], int]) -> None:

@@ -7,19 +7,22 @@ from typing import Final
 
 from aiohttp import HttpVersion11, StreamReader, hdrs, web
 from aiohttp.http_parser import RawRequestMessage
+from aiohttp.typedefs import RawHeaders
 from multidict import CIMultiDictProxy
 
 from hookmill.config import IngestConfig
 from hookmill.errors import ConfigError
 from hookmill.log import RecordSender
+from hookmill.records import NewRecord
 from hookmill.registry import Registry
 from hookmill.telemetry import get_logger
 from ingest import metrics, refusals
 from ingest.answers import AcceptedAnswers, accepted_answer, refused_answer, refused_bytes
 from ingest.body import BodyReader, HeldBytes
 from ingest.connections import Connection, Connections, require_c_parser
-from ingest.doors import Doors
+from ingest.doors import Door, Doors
 from ingest.group_commit import GroupCommit
+from ingest.identity import Identities
 from ingest.refusals import Refused
 from ingest.webhook_record import webhook_record
 
@@ -57,6 +60,7 @@ class Receiver:
         self._now_us = now_us
         self._doors = Doors(registry, config.max_body_bytes)
         self._held = HeldBytes(config.max_inflight_bytes)
+        self._identities = Identities()
         self._bodies = BodyReader(self._held, config.body_timeout_s)
         self._commit = GroupCommit(sender, topic, config.store_timeout_s)
         self._accepted = AcceptedAnswers()
@@ -125,10 +129,7 @@ class Receiver:
             body = self._bodies.read_arrived(content, door)
         except Refused:
             return False
-        received_at_us = self._now_us()
-        request_id, record = webhook_record(
-            message.method, message.raw_headers, door, self._base_url(headers), body, received_at_us
-        )
+        request_id, record = self._record(message.method, message.raw_headers, headers, door, body)
         self.requests_in_work += 1
         taken = _Taken(self, connection, door.source.id, request_id, len(body))
         try:
@@ -163,9 +164,7 @@ class Receiver:
             else:
                 body = await self._bodies.read(request, door)
             try:
-                request_id, record = webhook_record(
-                    request.method, request.raw_headers, door, self._base_url(request.headers), body, self._now_us()
-                )
+                request_id, record = self._record(request.method, request.raw_headers, request.headers, door, body)
                 stored = asyncio.get_running_loop().create_future()
                 self._commit.store(record, stored)
                 await stored
@@ -181,6 +180,12 @@ class Receiver:
             self._request_ended()
         metrics.count_stored(source, len(body))
         return accepted_answer(request_id, closes=self._is_draining)
+
+    def _record(
+        self, method: str, raw_headers: RawHeaders, headers: CIMultiDictProxy[str], door: Door, body: bytes
+    ) -> tuple[str, NewRecord]:
+        base_url = self._base_url(headers)
+        return webhook_record(self._identities, method, raw_headers, door, base_url, body, self._now_us())
 
     def _request_ended(self) -> None:
         self.requests_in_work -= 1

@@ -6,9 +6,9 @@ from aiohttp.typedefs import RawHeaders
 
 from hookmill import headers as h
 from hookmill.codec import HttpRequest, encode
-from hookmill.ids import new_request_id
 from hookmill.records import NewRecord
 from ingest.doors import TOKEN_HEADER, Door
+from ingest.identity import Identities
 
 _CREDENTIALS: Final = frozenset({"authorization", "proxy-authorization", "cookie", TOKEN_HEADER.lower()})
 
@@ -38,11 +38,18 @@ _names: Final = _HeaderNames()
 
 
 def webhook_record(
-    method: str, raw_headers: RawHeaders, door: Door, base_url: str, body: bytes, received_at_us: int
+    identities: Identities,
+    method: str,
+    raw_headers: RawHeaders,
+    door: Door,
+    base_url: str,
+    body: bytes,
+    now_us: int,
 ) -> tuple[str, NewRecord]:
     """The request id and the record. `base_url` is scheme and host, without a slash at the end."""
-    request_id = new_request_id()
-    called = encode(HttpRequest(method, _printable(base_url + door.target), _kept_headers(raw_headers)))
+    kept = _kept_headers(raw_headers)
+    request_id, received_at_us = identities.of(door, kept, body, now_us)
+    called = encode(HttpRequest(method, _printable(base_url + door.target), kept))
     source = door.source.id.encode()
     headers = (
         _FORMAT,

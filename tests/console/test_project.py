@@ -54,6 +54,18 @@ def test_secret_settings_are_settings_that_exist(folder: Path) -> None:
         load_project(folder)
 
 
+def test_a_source_may_say_where_the_delivery_id_of_its_provider_is(folder: Path) -> None:
+    for selector in ("header:X-GitHub-Delivery", "query:id", "/data/0/a~1b"):
+        (folder / "sources" / "shop" / "source.toml").write_text(f'{SOURCE}delivery_id = "{selector}"\n')
+        (source,) = load_project(folder).sources
+        assert source.entity([]).delivery_id == selector
+
+    for wrong in ("X-GitHub-Delivery", "header:", "header:two words", "query:", "", "/a~2"):
+        (folder / "sources" / "shop" / "source.toml").write_text(f'{SOURCE}delivery_id = "{wrong}"\n')
+        with pytest.raises(ConfigError, match=r"delivery_id is .* write header:NAME, query:NAME or a JSON pointer"):
+            load_project(folder)
+
+
 def test_a_sink_has_the_options_of_its_kind(folder: Path) -> None:
     (folder / "sinks.toml").write_text('[w]\nkind = "sqlite"\nobjects = false\npath = "x.db"\n')
 

@@ -1,8 +1,8 @@
 """Ids are public: these values may never change."""
 
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
-from hookmill.ids import chosen_message_id, message_id, new_request_id
+from hookmill.ids import chosen_message_id, derived_request_id, message_id, new_request_id
 
 
 def test_message_ids_are_what_they_always_were() -> None:
@@ -31,3 +31,14 @@ def test_request_ids_are_uuids_of_version_7_that_rise() -> None:
 
     assert ids == sorted(ids)
     assert {UUID(each).version for each in ids} == {7}
+
+
+def test_the_request_id_of_a_delivery_is_a_uuid_of_version_8_that_stays_what_it_is() -> None:
+    # SHA-256 over "hookmill-1", "delivery", source and delivery id joined by NUL, version and variant put in by hand.
+    assert derived_request_id("shop", "msg_1") == "2da0841c-b640-8571-8bed-50b39d2d5543"
+    assert UUID(derived_request_id("shop", "msg_1")).version == 8
+    assert UUID(derived_request_id("shop", "msg_1")).variant == RFC_4122
+
+
+def test_a_delivery_of_another_source_is_another_request() -> None:
+    assert len({derived_request_id("shop", "1"), derived_request_id("shop", "2"), derived_request_id("crm", "1")}) == 3
