@@ -15,7 +15,7 @@ const EXPORT = '__hookmillExport';
 const PREFIX = `${EXPORT}(() => onRequest);`;
 
 // What is made anew in every context, so that it is an instance of that context's classes.
-const SURFACE = Object.fromEntries(['errors', 'request', 'segment', 'cache', 'legacy'].map((name) => {
+const SURFACE = Object.fromEntries(['errors', 'request', 'segment', 'cache', 'legacy', 'entry'].map((name) => {
   const filename = path.join(__dirname, 'surface', `${name}.cjs`);
   return [name, new vm.Script(fs.readFileSync(filename, 'utf8'), { filename })];
 }));
@@ -65,7 +65,6 @@ class Realm {
     };
     const errors = this.make('errors');
     this.ServerRequest = this.make('request');
-    this.parse = vm.runInContext('JSON.parse', this.context);
     Object.assign(globals, {
       ...errors, ServerRequest: this.ServerRequest, Segment: this.make('segment', errors), cache: this.make('cache'),
     });
@@ -99,8 +98,7 @@ class Realm {
   }
 
   wayInto(handler) {
-    const { parse, ServerRequest } = this;
-    return (delivery, settings) => handler(new ServerRequest(delivery), parse(settings));
+    return this.make('entry', this.ServerRequest)(handler);
   }
 }
 

@@ -79,8 +79,7 @@ async function runOne(handle, delivery) {
   const invocation = new Invocation(load.limits, cleanLogs);
   let outcome;
   try {
-    // Async, so that a `then` of what is returned runs as part of the invocation too.
-    const returned = await running.run(invocation, async () => handle(delivery, settings));
+    const returned = await running.run(invocation, () => handle(delivery, settings));
     if (looksLikeMessages(returned)) invocation.logs.add('warn', RETURNED);
     outcome = invocation.output();
   } catch (error) {

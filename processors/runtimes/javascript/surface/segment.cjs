@@ -30,6 +30,9 @@
     return parent === null || Object.getPrototypeOf(parent) === null;
   }
 
+  // Of a key that is only a key, whatever its name.
+  const DATA = { configurable: true, enumerable: true, writable: true };
+
   // Plain objects and arrays anew at every level, everything else as it is. Circles stay circles.
   function copy(value, copies = new Map()) {
     if (typeof value !== 'object' || value === null || !(Array.isArray(value) || isPlain(value))) return value;
@@ -38,8 +41,8 @@
     copies.set(value, copied);
     for (const key of Object.keys(value)) {
       const item = copy(value[key], copies);
-      // A key named __proto__ is only a key.
-      Object.defineProperty(copied, key, { value: item, configurable: true, enumerable: true, writable: true });
+      if (key === '__proto__') Object.defineProperty(copied, key, { ...DATA, value: item });
+      else copied[key] = item;
     }
     return copied;
   }
