@@ -24,6 +24,15 @@ FUNCTION: Final = "function"
 FUNCTION_VERSION: Final = "function-version"
 MESSAGE_ID: Final = "message-id"
 REPLAY_ID: Final = "replay-id"
+"""Who asked for this delivery again; the other headers of a replay mean nothing without it."""
+REPLAY_VERSION: Final = "replay-version"
+"""The version of the function that has to run; absent: the one that is deployed."""
+REPLAY_TO: Final = "replay-to"
+"""The one sink that gets what comes of it; absent: all."""
+GENERATION: Final = "generation"
+"""Which writes of the same webhook win in a sink: `REPAIR_GENERATION`, or a recompute's number; absent means 0."""
+REPAIR_GENERATION: Final = -1
+"""Below every other: what a repair makes only appears where nothing is."""
 REDRIVE_OF: Final = "redrive-of"
 """`<partition>-<offset>` of the dead letter."""
 SETTLES: Final = "settles"
@@ -68,6 +77,16 @@ def as_int(value: bytes | None, default: int) -> int:
     if value is None or not value.isdigit() or len(value) > 18:
         return default
     return int(value)
+
+
+def generation(headers: Headers) -> int:
+    """The generation that made the record, 0 for live traffic and for anything that is no generation."""
+    return as_generation(header(headers, GENERATION))
+
+
+def as_generation(value: bytes | None) -> int:
+    """As `generation`, of a value at hand."""
+    return REPAIR_GENERATION if value == b"%d" % REPAIR_GENERATION else as_int(value, 0)
 
 
 def as_delivery_count(value: bytes | None) -> int:

@@ -16,7 +16,7 @@ from hookmill.config import Config, load_config
 from hookmill.records import Span
 from hookmill.telemetry import configure_logging
 from processors.agents import span_agent
-from processors.stage import SPANS_WAITING, PoolMaker, Stage, process_pool
+from processors.stage import PoolMaker, Stage, process_pool
 
 APP_ID: Final = "hookmill-processors"
 
@@ -94,7 +94,7 @@ class StageApp(faust.App):
         self.make_pool = make_pool
         self.load = load
         self._feeder: _SpanFeeder | None = None
-        self.spans = self.channel(maxsize=SPANS_WAITING)
+        self.spans = self.channel(maxsize=1)  # the feeder holds the others, and knows which goes first
         self.functions: AgentT[Any] = span_agent(self, self.spans, self._work)
 
     async def on_first_start(self) -> None:

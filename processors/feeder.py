@@ -1,6 +1,7 @@
 """The feeder: spans from the reader to whoever works on them, and positions back once they are finished."""
 
 import asyncio
+import itertools
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -28,18 +29,26 @@ class Feeder:
 
     For each span of `next_span`: `begin` says whether working on it makes sense; if so, `finish` when all its effects
     are durable, and `end` in any case. A span that ended unfinished holds its partition's position until it is
-    delivered again. Memory held is up to `max_spans` and one poll, 1 MiB or one larger record each.
+    delivered again. Spans of the topics `when_idle` are handed out while there are no others. Memory held is up to
+    `max_spans` and one poll, 1 MiB or one larger record each.
     """
 
     def __init__(
-        self, open_reader: Callable[[RebalanceListener], RecordReader], *, max_spans: int, commit_interval_s: float
+        self,
+        open_reader: Callable[[RebalanceListener], RecordReader],
+        *,
+        max_spans: int,
+        commit_interval_s: float,
+        when_idle: Collection[str] = (),
     ) -> None:
         self.reader = open_reader(self)
         """To be entered and left by whoever made the feeder."""
         self._max_spans = max_spans
         self._commit_interval_s = commit_interval_s
         self._tracker = OffsetTracker()
-        self._waiting: asyncio.Queue[Span] = asyncio.Queue()
+        self._when_idle = frozenset(when_idle)
+        self._waiting: asyncio.PriorityQueue[tuple[bool, int, Span]] = asyncio.PriorityQueue()
+        self._order = itertools.count()
         self._held = 0
         self._started: dict[int, Span] = {}
         self._leaving: set[TopicPartition] = set()
@@ -55,7 +64,8 @@ class Feeder:
 
     async def next_span(self) -> Span:
         """The next span to work on, as soon as there is one."""
-        return await self._waiting.get()
+        _, _, span = await self._waiting.get()
+        return span
 
     def begin(self, span: Span) -> bool:
         """Whether to work on the span. If not, it comes again, here or elsewhere, and nothing more is to be said."""
@@ -133,7 +143,7 @@ class Feeder:
             for span in spans:
                 if self._tracker.delivered(span):
                     self._held += 1
-                    self._waiting.put_nowait(span)
+                    self._waiting.put_nowait((span.partition.topic in self._when_idle, next(self._order), span))
 
     async def _commit_regularly(self) -> None:
         while True:

@@ -66,20 +66,23 @@ class RecordProcessor:
         Errors, always within an `ExceptionGroup`: `Abandoned` when a hold ended because the stage stops; anything else
         is a bug. The span must not be acknowledged after any of them.
         """
-        by_source: dict[str, list[Webhook]] = {}
+        by_function: dict[tuple[str, str], list[Webhook]] = {}
         for record in span.records:
             webhook = read_webhook(record)
-            by_source.setdefault(webhook.source, []).append(webhook)
+            version = "" if webhook.replay is None else webhook.replay.function_version
+            by_function.setdefault((webhook.source, version), []).append(webhook)
         slots = asyncio.Semaphore(MAX_SOURCES_AT_ONCE)
         async with asyncio.TaskGroup() as group:
-            for source, webhooks in by_source.items():
-                group.create_task(self._process_source(source, webhooks, slots))
+            for (source, version), webhooks in by_function.items():
+                group.create_task(self._process_source(source, version, webhooks, slots))
 
-    async def _process_source(self, source: str, webhooks: Sequence[Webhook], slots: asyncio.Semaphore) -> None:
+    async def _process_source(
+        self, source: str, version: str, webhooks: Sequence[Webhook], slots: asyncio.Semaphore
+    ) -> None:
         async with slots:
             attempt = 0
             while webhooks:
-                deployed = await self._deployed(source, webhooks)
+                deployed = await self._deployed(source, version, webhooks)
                 results = Results(source, self._policy(deployed), lambda: round(self._now_s() * 1_000))
                 webhooks = await self._run(deployed, webhooks, results)
                 await self._send(results)
@@ -118,26 +121,28 @@ class RecordProcessor:
                 results.settle(webhook, deployed.function, outcome)
         return waiting
 
-    async def _deployed(self, source_id: str, webhooks: Sequence[Webhook]) -> _Deployed | Failure:
+    async def _deployed(self, source_id: str, version: str, webhooks: Sequence[Webhook]) -> _Deployed | Failure:
         newest_s = max(webhook.received_at_us for webhook in webhooks) / 1_000_000
         # Counted from the receipt, so that a backlog of a removed source does not wait span by span.
         looks = round(min(newest_s + REGISTRY_GRACE_S - self._now_s(), REGISTRY_GRACE_S) / _REGISTRY_LOOK_S)
-        found = self._look_up(source_id)
+        found = self._look_up(source_id, version)
         while isinstance(found, Failure) and looks > 0 and source_id:
             await asyncio.sleep(_REGISTRY_LOOK_S)
             looks -= 1
-            found = self._look_up(source_id)
+            found = self._look_up(source_id, version)
         return found
 
-    def _look_up(self, source_id: str) -> _Deployed | Failure:
+    def _look_up(self, source_id: str, version: str) -> _Deployed | Failure:
+        """The source with the version that a replay asks for, or with its own for an empty one."""
         source = self._registry.sources.get(source_id)
         if source is None:
             return Failure.of(Reason.UNKNOWN_SOURCE, f"Source {source_id[:100]!r} is not deployed.")
-        function = self._registry.function_of(source)
+        version = version or source.function_version
+        function = self._registry.functions.get((source_id, version))
         if function is None:
             return Failure.of(
                 Reason.NO_FUNCTION,
-                f"Source {source_id!r} names version {source.function_version!r}, which the registry does not have.",
+                f"Source {source_id!r} is to run version {version[:100]!r}, which the registry does not have.",
             )
         return _Deployed(source, function)
 

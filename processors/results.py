@@ -1,7 +1,8 @@
 """The results of a few invocations: records for every topic they lead to."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from hookmill import codec, headers
 from hookmill.codec import FunctionError, InvocationReport, LogLine
@@ -15,6 +16,14 @@ from processors.failure import Failure, Reason
 from processors.runtimes.contract import Outcome, Status
 from processors.split import InvalidOutput, Outputs, OutputTooLarge, split
 from processors.webhook import Webhook
+
+_KINDS: Final = {
+    Topic.EVENTS: "event",
+    Topic.EVENTS_REDELIVERY: "event",
+    Topic.OBJECTS: "object",
+    Topic.OBJECTS_REDELIVERY: "object",
+}
+"""What the records of a topic are called in metrics."""
 
 
 class Results:
@@ -67,7 +76,7 @@ class Results:
         """The metrics know, with `label` for the source. To be called once, when all is durable: counters are slow."""
         for status, ended in self._ended.items():
             metrics.invocations(label, status.value).inc(ended)
-        for kind, topic in (("event", Topic.EVENTS), ("object", Topic.OBJECTS)):
+        for topic, kind in _KINDS.items():
             if sent := len(self.records[topic]):
                 metrics.messages(label, kind).inc(sent)
         for reason, retried in self._retried.items():
@@ -77,8 +86,12 @@ class Results:
 
     def _deliver(self, webhook: Webhook, function: Function, outcome: Outcome, outputs: Outputs) -> None:
         events, objects = outputs
-        self.records[Topic.EVENTS] += events
-        self.records[Topic.OBJECTS] += objects
+        if webhook.replay is not None and (sink := webhook.replay.sink):
+            self.records[Topic.EVENTS_REDELIVERY] += _only_for(f"events:{sink}", events)
+            self.records[Topic.OBJECTS_REDELIVERY] += _only_for(f"objects:{sink}", objects)
+        else:
+            self.records[Topic.EVENTS] += events
+            self.records[Topic.OBJECTS] += objects
         self._report(webhook, function, Status.OK, "delivered", None, outcome, len(events), len(objects))
 
     def _report(
@@ -120,6 +133,14 @@ class Results:
                     (headers.FORMAT, headers.FORMAT_VERSION),
                     (headers.REQUEST_ID, webhook.request_id.encode()),
                     (headers.SOURCE, self._key),
+                    *(() if webhook.replay is None else ((headers.REPLAY_ID, webhook.replay.id.encode()),)),
                 ),
             )
         )
+
+
+def _only_for(stage: str, records: Sequence[NewRecord]) -> list[NewRecord]:
+    """The records as the redelivery topics carry them, for this stage and no other."""
+    return [
+        NewRecord(record.value, record.key, (*record.headers, (headers.STAGE, stage.encode()))) for record in records
+    ]

@@ -23,8 +23,6 @@ MAX_OUTPUT_BYTES: Final = MAX_RECORD_BYTES - 4_096
 """Largest record made here. The rest is for the framing that an engine counts."""
 
 _IDS: Final = ("userId", "anonymousId", "groupId", "previousId")
-_GENERATION: Final = 0
-"""Raised by a replay that asks for new ids; there is none yet."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NULL: Final = b"null"
@@ -59,6 +57,7 @@ class _Common(msgspec.Struct, frozen=True, gc=False):
     received_at_json: msgspec.Raw
     headers: Headers
     headers_bytes: int
+    generation: int
 
 
 def split(webhook: Webhook, function: Function, outcome: Outcome) -> Outputs:
@@ -69,7 +68,8 @@ def split(webhook: Webhook, function: Function, outcome: Outcome) -> Outputs:
     """
     received_at = webhook.received_at
     shared = _headers(webhook, function)
-    common = _Common(webhook, received_at, _quoted(received_at), shared, size_bytes(None, None, shared))
+    generation = 0 if webhook.replay is None else webhook.replay.generation
+    common = _Common(webhook, received_at, _quoted(received_at), shared, size_bytes(None, None, shared), generation)
     return Outputs(
         [_event(common, index, raw) for index, raw in enumerate(outcome.events)],
         [_object(common, index, raw) for index, raw in enumerate(outcome.objects)],
@@ -77,7 +77,7 @@ def split(webhook: Webhook, function: Function, outcome: Outcome) -> Outputs:
 
 
 def _headers(webhook: Webhook, function: Function) -> Headers:
-    return (
+    shared = (
         (headers.FORMAT, headers.FORMAT_VERSION),
         (headers.REQUEST_ID, webhook.request_id.encode()),
         (headers.SOURCE, webhook.source.encode()),
@@ -86,6 +86,13 @@ def _headers(webhook: Webhook, function: Function) -> Headers:
         (headers.ORIGIN, str(webhook.origin).encode()),
         (headers.FUNCTION, function.file_name.encode()),
         (headers.FUNCTION_VERSION, function.version.encode()),
+    )
+    if webhook.replay is None:
+        return shared
+    return (
+        *shared,
+        (headers.REPLAY_ID, webhook.replay.id.encode()),
+        (headers.GENERATION, b"%d" % webhook.replay.generation),
     )
 
 
@@ -109,7 +116,7 @@ def _event(common: _Common, index: int, raw: msgspec.Raw) -> NewRecord:
     if chosen:
         own_id = chosen_message_id(webhook.source, chosen)
     else:
-        own_id = message_id(webhook.source, webhook.request_id, "event", index, _GENERATION)
+        own_id = message_id(webhook.source, webhook.request_id, "event", index)
     given = fields.get("timestamp")
     timestamp = None if given is None else _instant(given)
     if timestamp is None and given is not None and bytes(given) != _NULL:
@@ -132,7 +139,7 @@ def _object(common: _Common, index: int, raw: msgspec.Raw) -> NewRecord:
         raise InvalidOutput(
             f"{what}: the collection must be a non-empty string of up to {MAX_COLLECTION_CHARACTERS} characters."
         )
-    own_id = message_id(webhook.source, webhook.request_id, "object", index, _GENERATION)
+    own_id = message_id(webhook.source, webhook.request_id, "object", index)
     object_id = _text(fields.get("id"))
     if not object_id:
         raise InvalidOutput(f"{what} ({collection}): the id must be a non-empty string or a number.")
@@ -140,7 +147,7 @@ def _object(common: _Common, index: int, raw: msgspec.Raw) -> NewRecord:
     write = ObjectWrite(
         collection=collection,
         id=object_id,
-        version=(webhook.received_at_us, webhook.origin.partition, webhook.origin.offset, _GENERATION, index),
+        version=(webhook.received_at_us, webhook.origin.partition, webhook.origin.offset, common.generation, index),
         message_id=own_id,
         received_at=common.received_at,
         properties={} if given is None else _take_apart(given, f"{what} ({collection}): properties"),

@@ -78,6 +78,7 @@ class Stage:
             lambda listener: event_log.reader(topics, group=names.group(GROUP), listener=listener),
             max_spans=config.processors.concurrency + SPANS_WAITING,
             commit_interval_s=config.processors.commit_interval_s,
+            when_idle=[names.full(Topic.WEBHOOKS_REPLAY)],
         )
         await stack.enter_async_context(self._feeder.reader)
         log.info(

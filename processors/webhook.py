@@ -1,5 +1,6 @@
 """A webhook as the function stage sees it: what its record says, and the invocation to make of it."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -28,6 +29,18 @@ class Origin(NamedTuple):
         return f"{self.topic}:{self.partition}:{self.offset}"
 
 
+class Replay(msgspec.Struct, frozen=True, gc=False):
+    """Why the webhook comes again, and what is asked of that. Texts may be empty: nothing is asked."""
+
+    id: str
+    generation: int
+    """That of everything made now (`headers.GENERATION`)."""
+    function_version: str
+    """The version that has to run."""
+    sink: str
+    """The one that gets what comes of it."""
+
+
 class Webhook(msgspec.Struct, frozen=True, gc=False):
     """One record of the `webhooks` topics. Never invalid: what is missing or malformed has a defined stand-in."""
 
@@ -38,6 +51,7 @@ class Webhook(msgspec.Struct, frozen=True, gc=False):
     received_at_us: int
     origin: Origin
     delivery_count: int
+    replay: Replay | None = None
 
     @property
     def received_at(self) -> str:
@@ -63,6 +77,7 @@ def read_webhook(record: Record) -> Webhook:
         received_at_us=received_at_us,
         origin=origin,
         delivery_count=headers.as_delivery_count(values.get(headers.DELIVERY_COUNT)),
+        replay=_replay(values),
     )
 
 
@@ -93,6 +108,18 @@ def iso_milliseconds(instant_us: int) -> str:
 def _iso_seconds(seconds: int) -> str:
     """Kept, because webhooks come in the order of their instants: one text serves all of a second."""
     return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def _replay(values: Mapping[str, bytes]) -> Replay | None:
+    replay_id = headers.as_text(values.get(headers.REPLAY_ID))
+    if not replay_id:
+        return None
+    return Replay(
+        id=replay_id,
+        generation=headers.as_generation(values.get(headers.GENERATION)),
+        function_version=headers.as_text(values.get(headers.REPLAY_VERSION)),
+        sink=headers.as_text(values.get(headers.REPLAY_TO)),
+    )
 
 
 def _origin(record: Record, header: bytes | None) -> Origin:
