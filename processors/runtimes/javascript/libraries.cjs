@@ -15,8 +15,8 @@ function library(site, name, otherwise) {
 // Can be looked at, so that `typeof` works as for any global, but not used.
 function missing(name, npmName) {
   const refuse = () => {
-    throw new Error(`${name} is the npm package ${npmName}, which is not installed where this function runs. `
-      + `Add it to the packages of the function stage: npm install ${npmName}.`);
+    throw new Error(`${name} is the npm package ${npmName}, which is not installed where this function runs: `
+      + `npm install ${npmName}, and name the node_modules folder in HOOKMILL_PROCESSORS__JAVASCRIPT_PACKAGES.`);
   };
   return new Proxy(function missingPackage() {}, { get: refuse, apply: refuse, construct: refuse });
 }

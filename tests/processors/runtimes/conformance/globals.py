@@ -69,8 +69,8 @@ _WINDOW = [
 ]  # fmt: skip
 
 _NOT_INSTALLED = (
-    "{} is the npm package {}, which is not installed where this function runs. "
-    "Add it to the packages of the function stage: npm install {}."
+    "{} is the npm package {}, which is not installed where this function runs: "
+    "npm install {}, and name the node_modules folder in HOOKMILL_PROCESSORS__JAVASCRIPT_PACKAGES."
 )
 
 _PACKAGES = [
