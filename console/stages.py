@@ -13,6 +13,7 @@ from ingest.receiver import Receiver
 from processors.service import FunctionStage
 from redelivery.mover import Mover
 from sinks.open import open_sink
+from sinks.options import Surroundings
 from sinks.worker import SinkWorker
 
 INGEST_ADMIN_PORT = 8081
@@ -62,9 +63,10 @@ async def sink_services(config: Config, readiness: Readiness, names: Sequence[st
 
 def sink_workers(config: Config, log: Log, definitions: Sequence[Sink]) -> list[SinkWorker]:
     """One worker per sink."""
+    names = config.topics.names
+    around = Surroundings(config.data_dir, log, names, config.sinks.allow_private_network)
     return [
-        SinkWorker(config.sinks, definition, log, config.topics.names, open_sink(definition, config.data_dir))
-        for definition in definitions
+        SinkWorker(config.sinks, definition, log, names, open_sink(definition, around)) for definition in definitions
     ]
 
 

@@ -105,6 +105,8 @@ class SinksConfig(_Section):
     batch_timeout_s: Seconds = 0.25
     """A batch is written when it is full or this old."""
     drain_timeout_s: Seconds = 20.0
+    allow_private_network: bool = False
+    """Whether sinks may call addresses that are not of the public Internet, such as services of your own network."""
 
 
 def _split(delays_s: object) -> object:

@@ -16,13 +16,28 @@ from types import TracebackType
 from typing import Final, Self
 
 from hookmill.errors import ConfigError, FailureKind, HookmillError
-from sinks.contract import Message, SinkUnavailable
+from sinks.contract import Message, Sink, SinkUnavailable
+from sinks.options import STDOUT, FileOptions, Surroundings
 
 _STDOUT: Final = 1
 _READER_TIMEOUT_S: Final = 10.0
 """How long a pipe may stay full before the batch is given back to the worker."""
 _CHUNK_BYTES: Final = 4_096
 """POSIX PIPE_BUF on Linux: a pipe that polls as writable takes so much without blocking."""
+
+
+class JsonLinesOptions(FileOptions, frozen=True):
+    """`path`: the file, or `-` for standard output."""
+
+    path: str = STDOUT
+
+    def open(self, around: Surroundings) -> Sink:
+        """See `Options`."""
+        return JsonLines(None if self.path == STDOUT else self.file(around.data_dir))
+
+    def target(self, data_dir: Path) -> str:
+        """See `Options`."""
+        return "on standard output" if self.path == STDOUT else super().target(data_dir)
 
 
 class StreamClosed(HookmillError):

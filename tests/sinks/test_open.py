@@ -6,8 +6,11 @@ from typing import Any
 import pytest
 
 from hookmill.errors import ConfigError
+from hookmill.log.sqlite import SqliteLog
 from hookmill.registry import Sink
+from hookmill.topics import TopicNames
 from sinks.open import check_sink, describe_sink, open_sink, warehouse_file
+from sinks.options import Surroundings
 from tests.sinks.database import tables
 from tests.sinks.messages import write
 
@@ -16,12 +19,16 @@ def definition(kind: str, *, events: bool = True, objects: bool = True, **option
     return Sink(name="warehouse", kind=kind, events=events, objects=objects, options=options)
 
 
+def around(data_dir: Path) -> Surroundings:
+    return Surroundings(data_dir, SqliteLog(data_dir / "log"), TopicNames())
+
+
 @pytest.mark.parametrize(
     ("sink", "text"),
     [
-        (definition("postgres"), 'Sink "warehouse": kind "postgres" does not exist; there are sqlite, jsonl.'),
+        (definition("abacus"), 'Sink "warehouse": kind "abacus" does not exist; there are sqlite, jsonl'),
         (definition("sqlite", file="x"), 'Sink "warehouse": option "file" does not exist; sqlite has path.'),
-        (definition("sqlite", path=5), 'Sink "warehouse": path must be the name of a file.'),
+        (definition("sqlite", path=5), 'Sink "warehouse": Expected `str`, got `int` - at `$.path`.'),
         (definition("sqlite", path=""), 'Sink "warehouse": path must be the name of a file.'),
         (definition("jsonl", path="a\x00"), 'Sink "warehouse": path must be the name of a file.'),
         (
@@ -38,14 +45,14 @@ def test_a_wrong_definition_is_refused_by_name(sink: Sink, text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         check_sink(sink)
 
-    assert str(caught.value) == text
+    assert str(caught.value).startswith(text)
 
 
 async def test_the_default_warehouse_is_in_the_data_folder(tmp_path: Path) -> None:
     data_dir = tmp_path / "new" / "data"
     sink = definition("sqlite")
 
-    async with open_sink(sink, data_dir) as opened:
+    async with open_sink(sink, around(data_dir)) as opened:
         await opened.write([write("1", 1, {})])
 
     assert warehouse_file(sink, data_dir) == data_dir / "warehouse.db"
@@ -64,12 +71,12 @@ def test_only_sqlite_sinks_have_a_warehouse_file() -> None:
 
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r'Sink "warehouse": folder .*/gone does not exist'):
-        open_sink(definition("sqlite", path="gone/w.db"), tmp_path)
+        open_sink(definition("sqlite", path="gone/w.db"), around(tmp_path))
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is a folder"):
-        open_sink(definition("jsonl", path="."), tmp_path)
+        open_sink(definition("jsonl", path="."), around(tmp_path))
 
 
 def test_sinks_describe_themselves() -> None:
