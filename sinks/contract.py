@@ -37,6 +37,8 @@ class Event(msgspec.Struct, frozen=True):
     message: dict[str, JsonValue]
     raw: bytes
     """The message as JSON text, exactly as on the topic."""
+    generation: int = 0
+    """Above 0 for what a recompute made: it takes the place of the same event of a lower one, where a sink can."""
 
 
 class SourcedObject(msgspec.Struct, frozen=True):

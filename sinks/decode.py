@@ -29,7 +29,7 @@ def decode_event(record: Record) -> Message:
         raise Undecodable("The event has no message id.")
     if "receivedAt" not in message:
         _add_received_at(message, record.headers)
-    return Event(source, message_id, message, value)
+    return Event(source, message_id, message, value, headers.generation(record.headers))
 
 
 def decode_object_write(record: Record) -> Message:

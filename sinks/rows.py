@@ -10,7 +10,7 @@ from sinks.contract import Event, Message, RecordRejected, SourcedObject
 from sinks.flatten import CONTEXT_COLUMNS, EVENT_COLUMNS, OBJECT_COLUMNS, Row, flatten, scalar
 from sinks.merge import ObjectRow, Version
 from sinks.naming import CALL_TABLES, CONTEXT_PREFIX, NameCache, event_table, name_part, object_table, schema_name
-from sinks.schema import Change, SchemaLimit, SchemaPlan, TableKey, TableKind
+from sinks.schema import GENERATION_COLUMN, Change, SchemaLimit, SchemaPlan, TableKey, TableKind
 
 _STANDARD_FIELDS: Final = {
     "anonymousId": "anonymous_id",
@@ -47,6 +47,9 @@ class Layout:
     changes: tuple[Change, ...]
     events: dict[TableKey, list[Row]]
     objects: dict[TableKey, dict[str, list[ObjectRow]]]
+    recomputed: dict[str, dict[str, int]]
+    """By schema, the ids of events that a recompute made, and their generation: rows of a lower one, in whichever event
+    table of the schema, are to go before the rows above come."""
 
 
 class _Unfit(Exception):
@@ -58,7 +61,7 @@ def lay_out(batch: Sequence[Message], present: Mapping[TableKey, Set[str]]) -> L
 
     Errors: `RecordRejected` with every message that cannot be a row.
     """
-    layout = _LayoutBuilder(SchemaPlan(present))
+    layout = _LayoutBuilder(SchemaPlan(present), _recomputed(batch))
     rejected: dict[int, str] = {}
     for index, message in enumerate(batch):
         try:
@@ -69,12 +72,22 @@ def lay_out(batch: Sequence[Message], present: Mapping[TableKey, Set[str]]) -> L
             rejected[index] = "its properties are nested too deep for columns"
     if rejected:
         raise RecordRejected(rejected)
-    return Layout(layout.plan.changes(), layout.events, layout.objects)
+    return Layout(layout.plan.changes(), layout.events, layout.objects, layout.recomputed)
+
+
+def _recomputed(batch: Sequence[Message]) -> dict[str, dict[str, int]]:
+    found: dict[str, dict[str, int]] = {}
+    for message in batch:
+        if isinstance(message, Event) and message.generation > 0:
+            ids = found.setdefault(_schemas[message.source], {})
+            ids[message.message_id] = max(message.generation, ids.get(message.message_id, 0))
+    return found
 
 
 @dataclass
 class _LayoutBuilder:
     plan: SchemaPlan
+    recomputed: dict[str, dict[str, int]]
     events: dict[TableKey, list[Row]] = field(default_factory=dict)
     objects: dict[TableKey, dict[str, list[ObjectRow]]] = field(default_factory=dict)
 
@@ -87,10 +100,17 @@ class _LayoutBuilder:
                 key = TableKey(_schemas[message.source], _object_tables[write.collection], TableKind.OBJECTS)
                 self._add_object(key, write.id, ObjectRow(write.version, columns))
             case Event():
-                for key, row in _event_rows(message):
-                    self.plan.admit(key, row)
-                    self.events.setdefault(key, []).append(row)
+                if not self._is_replaced(message):
+                    for key, row in _event_rows(message):
+                        self.plan.admit(key, row)
+                        self.events.setdefault(key, []).append(row)
                 self._add_latest(message)
+
+    def _is_replaced(self, event: Event) -> bool:
+        """The batch has the event of a higher generation."""
+        if not self.recomputed:
+            return False
+        return event.generation < self.recomputed.get(_schemas[event.source], {}).get(event.message_id, 0)
 
     def _add_object(self, key: TableKey, object_id: str, row: ObjectRow) -> None:
         self.plan.admit(key, row.columns)
@@ -110,7 +130,7 @@ class _LayoutBuilder:
         columns: Row = {"received_at": scalar(received_at)}
         flatten(_details(event.message, "traits"), OBJECT_COLUMNS, columns)
         key = TableKey(_schemas[event.source], table, TableKind.OBJECTS)
-        self._add_object(key, str(own_id), ObjectRow(_version_at(received_at), columns))
+        self._add_object(key, str(own_id), ObjectRow(_version_at(received_at, event.generation), columns))
 
 
 def _event_rows(event: Event) -> Iterator[tuple[TableKey, Row]]:
@@ -140,6 +160,8 @@ def _event_rows(event: Event) -> Iterator[tuple[TableKey, Row]]:
 def _standard_columns(event: Event) -> Row:
     message = event.message
     row: Row = {"id": event.message_id}
+    if event.generation > 0:
+        row[GENERATION_COLUMN] = event.generation
     for name, column in _STANDARD_FIELDS.items():
         value = message.get(name)
         if value is not None:
@@ -161,12 +183,12 @@ def _details(message: dict[str, JsonValue], name: str) -> dict[str, JsonValue]:
     return value
 
 
-def _version_at(received_at: JsonValue) -> Version:
+def _version_at(received_at: JsonValue, generation: int) -> Version:
     """The version of a write that has none of its own; 0 for a time that nobody can read."""
     try:
         instant = datetime.fromisoformat(received_at)
     except (TypeError, ValueError):
-        return (0, 0, 0, 0, 0)
+        return (0, 0, 0, generation, 0)
     if instant.tzinfo is None:
         instant = instant.replace(tzinfo=UTC)
-    return (round(instant.timestamp() * 1_000_000), 0, 0, 0, 0)
+    return (round(instant.timestamp() * 1_000_000), 0, 0, generation, 0)

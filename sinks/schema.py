@@ -16,6 +16,9 @@ from sinks.flatten import Row, Scalar
 MAX_COLUMNS: Final = 1_000
 """Of one table: half of what SQLite takes (SQLITE_MAX_COLUMN), less than PostgreSQL's 1,600."""
 
+GENERATION_COLUMN: Final = "_generation"
+"""Of event tables, once a recompute wrote to them: the generation of the row, null for 0."""
+
 MAX_TABLES: Final = 1_000
 """Of one source. A function that makes table names of ids would fill any warehouse (W57)."""
 

@@ -15,9 +15,9 @@ from sinks.contract import Message
 from sinks.flatten import Row, Scalar
 from sinks.merge import ObjectRow, merge
 from sinks.rows import lay_out
-from sinks.schema import TableKey
+from sinks.schema import GENERATION_COLUMN, TableKey, TableKind
 from sinks.warehouses.sqlite.failures import BUSY_TIMEOUT_S, failure_of
-from sinks.warehouses.sqlite.statements import insert_event, select_versions, upsert_object
+from sinks.warehouses.sqlite.statements import delete_older, insert_event, select_versions, upsert_object
 from sinks.warehouses.sqlite.tables import Tables
 
 _IDS_PER_SELECT: Final = 1_000
@@ -104,11 +104,21 @@ class SqliteWarehouse:
         self._tables.refresh()
         layout = lay_out(batch, self._tables.columns)
         self._tables.carry_out(layout.changes)
+        for schema, generations in layout.recomputed.items():
+            self._delete_older(connection, schema, generations)
         for key, rows in layout.events.items():
             for columns, values in _by_columns(rows):
                 connection.executemany(insert_event(self._tables.name(key), columns), values)
         for key, writes in layout.objects.items():
             self._write_objects(connection, key, writes)
+
+    def _delete_older(self, connection: sqlite3.Connection, schema: str, generations: dict[str, int]) -> None:
+        """In every event table of the schema: the new version of a function may call the event otherwise."""
+        assert self._tables is not None
+        for key, columns in self._tables.columns.items():
+            if key.schema == schema and key.kind is TableKind.EVENTS:
+                statement = delete_older(self._tables.name(key), GENERATION_COLUMN in columns)
+                connection.executemany(statement, generations.items())
 
     def _write_objects(self, connection: sqlite3.Connection, key: TableKey, writes: dict[str, list[ObjectRow]]) -> None:
         assert self._tables is not None

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
-from sinks.schema import ColumnType, TableKind
+from sinks.schema import GENERATION_COLUMN, ColumnType, TableKind
 
 VERSIONS_COLUMN: Final = "_versions"
 """Of object tables: see `sinks.merge`. No property can have it: names in snake case begin with a letter or digit."""
@@ -56,6 +56,12 @@ def add_column(table: str, name: str, column_type: ColumnType) -> str:
 def insert_event(table: str, columns: Sequence[str]) -> str:
     """A row that is ignored when its id is there."""
     return f'INSERT INTO {quoted(table)} ({_list(columns)}) VALUES ({_marks(columns)}) ON CONFLICT ("id") DO NOTHING'
+
+
+def delete_older(table: str, has_generation: bool) -> str:
+    """Deletes the event with an id, unless it is of this generation or a higher one; parameters in this order."""
+    generation = f"coalesce({quoted(GENERATION_COLUMN)}, 0)" if has_generation else "0"
+    return f'DELETE FROM {quoted(table)} WHERE "id" = ? AND {generation} < ?'
 
 
 @lru_cache(maxsize=256)
