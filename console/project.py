@@ -5,14 +5,14 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
 from console.functions import load_function
 from hookmill.egress.allow import AllowList
 from hookmill.errors import ConfigError
-from hookmill.registry import Function, Sink, Source
+from hookmill.registry import Function, Only, Sink, Source
 from hookmill.retry import MAX_RETRIES
 from hookmill.selector import PATTERN
 from hookmill.topics import MAX_BODY_BYTES
@@ -71,6 +71,17 @@ class _SourceFile(BaseModel):
         return self
 
 
+class _OnlyTable(BaseModel):
+    """What `[<sink>.only]` of `sinks.toml` may hold."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sources: tuple[str, ...] = ()
+    types: tuple[Literal["track", "identify", "page", "screen", "group", "alias"], ...] = ()
+    events: tuple[str, ...] = ()
+    collections: tuple[str, ...] = ()
+
+
 class _SinkTable(BaseModel):
     """What a table of `sinks.toml` may hold; what is left are the options of its kind."""
 
@@ -79,6 +90,7 @@ class _SinkTable(BaseModel):
     kind: str
     events: bool = True
     objects: bool = True
+    only: _OnlyTable = _OnlyTable()
 
 
 @dataclass(frozen=True)
@@ -126,7 +138,12 @@ class Project:
 def load_project(folder: Path) -> Project:
     """The project in `folder`. Errors: `ConfigError` that names the file and what is wrong in it."""
     sources = tuple(_load_source(path) for path in _source_folders(folder))
-    return Project(folder, sources, _load_sinks(folder / SINKS_FILE))
+    sinks = _load_sinks(folder / SINKS_FILE)
+    known = {source.slug for source in sources}
+    for sink in sinks:
+        for unknown in sorted(set(sink.only.sources) - known):
+            raise ConfigError(f'{folder / SINKS_FILE}: [{sink.name}.only] names source "{unknown}", which is not here.')
+    return Project(folder, sources, sinks)
 
 
 def read_settings(folder: Path) -> dict[str, dict[str, Any]]:
@@ -187,7 +204,12 @@ def _load_sink(path: Path, name: str, table: _SinkTable) -> Sink:
     if not _NAME.fullmatch(name):
         raise ConfigError(f"{path}: sink name [{name}] may have lower-case letters, digits, dashes and underscores.")
     sink = Sink(
-        name=name, kind=table.kind, events=table.events, objects=table.objects, options=dict(table.model_extra or {})
+        name=name,
+        kind=table.kind,
+        events=table.events,
+        objects=table.objects,
+        options=dict(table.model_extra or {}),
+        only=Only(**table.only.model_dump()),
     )
     try:
         check_sink(sink)

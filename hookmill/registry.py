@@ -61,6 +61,17 @@ class Function(msgspec.Struct, frozen=True, omit_defaults=True, tag="function"):
     """Helper modules of Python: text by path, `helpers.py` or `shared/money.py`."""
 
 
+class Only(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a sink wants of its events and objects; an empty list restricts nothing."""
+
+    sources: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    """Of calls: `track`, `identify`, ..."""
+    events: tuple[str, ...] = ()
+    """Names of track calls, as the function writes them."""
+    collections: tuple[str, ...] = ()
+
+
 class Sink(msgspec.Struct, frozen=True, omit_defaults=True, tag="sink"):
     """A destination: its kind, what it gets, and the options that its kind knows."""
 
@@ -69,6 +80,7 @@ class Sink(msgspec.Struct, frozen=True, omit_defaults=True, tag="sink"):
     events: bool
     objects: bool
     options: dict[str, JsonValue] = {}
+    only: Only = Only()
 
 
 Entity = Source | Function | Sink

@@ -13,6 +13,7 @@ from hookmill.topics import Topic, TopicNames
 from sinks.contract import Message, RecordRejected, SourcedObject
 from sinks.dead_letters import Refusal, dead_letter
 from sinks.decode import Undecodable, decode_event, decode_object_write
+from sinks.filter import Wants, everything
 
 MAX_BATCH_BYTES: Final = 16_777_216
 """A batch of this size is written though it has few records: 16 MiB, so that a worker stays under 100 MiB."""
@@ -46,11 +47,14 @@ def intakes(sink: str, names: TopicNames, *, events: bool, objects: bool) -> dic
 class Batch:
     """Records of any partitions, in the order in which they were read."""
 
-    def __init__(self, topics: Mapping[str, Intake]) -> None:
+    def __init__(self, topics: Mapping[str, Intake], wants: Wants = everything) -> None:
         self._topics = topics
+        self._wants = wants
         self._accepted: list[tuple[Record, Message]] = []
         self._refused: list[tuple[Record, Refusal]] = []
         self._size_bytes = 0
+        self.unwanted = 0
+        """Messages that the sink's filter leaves out."""
         self.positions: dict[TopicPartition, int] = {}
         """What to commit once everything here is done."""
 
@@ -64,7 +68,8 @@ class Batch:
 
     def is_full(self, max_records: int) -> bool:
         """Nothing more should be added."""
-        return len(self._accepted) + len(self._refused) >= max_records or self._size_bytes >= MAX_BATCH_BYTES
+        records = len(self._accepted) + len(self._refused) + self.unwanted
+        return records >= max_records or self._size_bytes >= MAX_BATCH_BYTES
 
     def add(self, span: Span) -> None:
         """The span's records are in the batch; those that are no messages are refused already."""
@@ -77,9 +82,14 @@ class Batch:
                 continue
             self._size_bytes += record.size_bytes
             try:
-                self._accepted.append((record, intake.decode(record)))
+                message = intake.decode(record)
             except Undecodable as error:
                 self._refused.append((record, Refusal(type(error).__name__, str(error))))
+                continue
+            if self._wants(message):
+                self._accepted.append((record, message))
+            else:
+                self.unwanted += 1
         self.positions[span.partition] = span.next_offset
 
     def refuse(self, rejection: RecordRejected) -> None:
@@ -107,11 +117,6 @@ class Batch:
         """Events and objects among the messages."""
         objects = sum(isinstance(message, SourcedObject) for _, message in self._accepted)
         return len(self._accepted) - objects, objects
-
-
-def _is_for(stage: str, record: Record) -> bool:
-    """The record says so, or says nothing: then it is for every sink."""
-    return headers.text_header(record.headers, headers.STAGE, stage) == stage
 
 
 def _place(record: Record) -> TopicPartition:

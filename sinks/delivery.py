@@ -46,8 +46,9 @@ class Delivery:
         await sender.send(dead_letters, dead)
         events, objects = batch.count()
         await self._commit(batch, reader)
+        self._metrics.unwanted.inc(batch.unwanted)
         if not (events or objects or dead):
-            return  # records of other sinks only
+            return  # nothing for this sink
         self._metrics.written.inc()
         self._metrics.events.inc(events)
         self._metrics.objects.inc(objects)

@@ -16,6 +16,7 @@ _WRITE: Final = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 _DEAD_LETTERS: Final = Counter("hookmill_sinks_dead_letters_total", "Records that became dead letters.", ("sink",))
+_UNWANTED: Final = Counter("hookmill_sinks_unwanted_total", "Messages that the sink's filter leaves out.", ("sink",))
 _LAG: Final = Gauge(
     "hookmill_sinks_lag_records", "Records between the sink's position and the end.", ("sink", "topic", "partition")
 )
@@ -33,6 +34,7 @@ class SinkMetrics:
         self.unavailable = _BATCHES.labels(sink, "unavailable")
         self.write_seconds = _WRITE.labels(sink)
         self.dead_letters = _DEAD_LETTERS.labels(sink)
+        self.unwanted = _UNWANTED.labels(sink)
         self._lag: dict[TopicPartition, Gauge] = {}
 
     def set_lag(self, lag: Mapping[TopicPartition, int]) -> None:

@@ -16,6 +16,7 @@ from hookmill.topics import Topic, TopicNames
 from sinks.batch import Batch, intakes
 from sinks.contract import Sink, SinkUnavailable
 from sinks.delivery import Delivery
+from sinks.filter import wants
 from sinks.metrics import SinkMetrics
 
 logger = get_logger(__name__)
@@ -52,7 +53,8 @@ class SinkWorker:
         self._intakes = intakes(definition.name, names, events=definition.events, objects=definition.objects)
         self._metrics = SinkMetrics(definition.name)
         self._delivery = Delivery(definition, sink, self._metrics)
-        self._batch = Batch(self._intakes)
+        self._wants = wants(definition.only)
+        self._batch = Batch(self._intakes, self._wants)
         self._stack = contextlib.AsyncExitStack()
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -115,7 +117,7 @@ class SinkWorker:
     async def _work(self) -> None:
         with contextlib.suppress(_Stopped):
             while not self._stopping.is_set():
-                self._batch = Batch(self._intakes)
+                self._batch = Batch(self._intakes, self._wants)
                 await self._fill_batch()
                 await self._finish_batch()
                 await self._report_lag()

@@ -8,6 +8,7 @@ import pytest
 from console.project import load_project
 from console.starter import create_project
 from hookmill.errors import ConfigError
+from hookmill.registry import Only
 
 SOURCE = 'function = "function.js"\n'
 SINKS = '[warehouse]\nkind = "sqlite"\n'
@@ -80,6 +81,17 @@ def test_a_sink_has_the_options_of_its_kind(folder: Path) -> None:
     )
 
 
+def test_a_sink_may_want_only_some_messages(folder: Path) -> None:
+    (folder / "sinks.toml").write_text(
+        '[w]\nkind = "sqlite"\n[w.only]\nsources = ["shop"]\ntypes = ["track"]\n'
+        'events = ["Paid"]\ncollections = ["a"]\n'
+    )
+
+    (sink,) = load_project(folder).sinks
+
+    assert sink.only == Only(sources=("shop",), types=("track",), events=("Paid",), collections=("a",))
+
+
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"There is no project folder .*nowhere.*hookmill init"):
         load_project(tmp_path / "nowhere")
@@ -129,6 +141,9 @@ def test_a_bad_source_file_is_refused_by_its_name(folder: Path, text: str, compl
         ('[w]\nkind = "oracle"', "oracle"),
         ('[w]\nkind = "sqlite"\ncolour = 1', "colour"),
         ('["a b"]\nkind = "sqlite"', "sink name [a b]"),
+        ('[w]\nkind = "sqlite"\nonly.types = ["tracks"]', "w.only.types.0 is 'tracks'"),
+        ('[w]\nkind = "sqlite"\nonly.event = ["Paid"]', "w.only.event is not an option"),
+        ('[w]\nkind = "sqlite"\nonly.sources = ["shpo"]', '[w.only] names source "shpo", which is not here'),
     ],
 )
 def test_a_bad_sinks_file_is_refused_by_its_name(folder: Path, text: str, complaint: str) -> None:

@@ -16,6 +16,7 @@ from hookmill.errors import ConfigError, LogUnavailable
 from hookmill.lifecycle import running
 from hookmill.log.sqlite import SqliteLog
 from hookmill.records import NewRecord, Record, TopicPartition
+from hookmill.registry import Only
 from hookmill.registry import Sink as SinkDefinition
 from hookmill.topics import Topic, TopicNames
 from sinks.contract import Message, RecordRejected, Sink, SinkUnavailable
@@ -145,6 +146,19 @@ async def test_a_sink_gets_only_what_it_asks_for(stage: Stage) -> None:
         ("pipedrive__paid",),
         ("pipedrive__tracks",),
     ]
+
+
+async def test_what_the_filter_leaves_out_is_counted_and_committed(stage: Stage) -> None:
+    before = metric("hookmill_sinks_unwanted_total")
+    await stage.send(Topic.OBJECTS, object_record(write("1", 1, {})), object_record(write("2", 2, {}, source="shop")))
+    await stage.send(Topic.EVENTS, event_record(event("m1", event="Paid")))
+
+    worker = stage.worker(only=Only(sources=("shop",)))
+    async with running([worker]):
+        await drained(worker)
+
+    assert query(stage.file, "SELECT table_name FROM _hookmill_tables") == [("shop__deals",)]
+    assert metric("hookmill_sinks_unwanted_total") - before == 2
 
 
 async def test_a_position_is_committed_after_the_write_only(stage: Stage) -> None:
