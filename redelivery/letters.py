@@ -40,7 +40,9 @@ class LetterId(NamedTuple):
     def parse(cls, text: str) -> Self:
         """Errors: `ConfigError`."""
         partition, dash, offset = text.partition("-")
-        if not (dash and partition.isascii() and partition.isdigit() and offset.isascii() and offset.isdigit()):
+        parts = (partition, offset)
+        # 18 digits fit the 64 bits that files have.
+        if not dash or not all(part.isascii() and part.isdigit() and len(part) <= 18 for part in parts):
             raise ConfigError(f'"{text}" is no id of a dead letter: those look like 2-117, see `hookmill dlq list`.')
         return cls(int(partition), int(offset))
 
