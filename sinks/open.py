@@ -11,10 +11,12 @@ from hookmill.registry import Sink as SinkDefinition
 from sinks.contract import Sink
 from sinks.options import Options, Surroundings
 from sinks.streams.jsonl import JsonLinesOptions
+from sinks.warehouses.postgres.options import PostgresOptions
 from sinks.warehouses.sqlite.options import SqliteOptions
 
 _KINDS: Final[Mapping[str, type[Options]]] = {
     "sqlite": SqliteOptions,
+    "postgres": PostgresOptions,
     "jsonl": JsonLinesOptions,
 }
 

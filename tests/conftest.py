@@ -7,6 +7,7 @@ import pytest
 
 from console.broker import LocalKafka
 from hookmill.errors import ConfigError
+from tests.postgres_server import PASSWORD, PASSWORD_ENV, PostgresServer
 
 _QUICK_HOUSEKEEPING = {
     "log.initial.task.delay.ms": "500",
@@ -33,3 +34,21 @@ def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield broker.bootstrap_servers
     finally:
         broker.stop()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL that all tests share: take a database of your own. Without its programs as for Kafka."""
+    try:
+        server = PostgresServer()
+    except ConfigError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    try:
+        server.start()
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv(PASSWORD_ENV, PASSWORD)
+            yield server
+    finally:
+        server.stop()

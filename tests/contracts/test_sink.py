@@ -2,13 +2,16 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
 from sinks.contract import Message, RecordRejected, Sink, SourcedObject
+from sinks.warehouses.postgres.sink import PostgresWarehouse
 from sinks.warehouses.sqlite import SqliteWarehouse
+from tests.postgres_server import PostgresServer
 from tests.sinks.database import rows
 from tests.sinks.messages import RECEIVED_AT, event, write
 
@@ -19,6 +22,11 @@ STANDARD = {"received_at": RECEIVED_AT}
 class Warehouse(Protocol):
     """A warehouse under test: opened as often as asked, and looked at from outside."""
 
+    nul: str
+    """What a NUL becomes."""
+    mixed: tuple[Any, ...]
+    """What the values of a column that has every type become."""
+
     def sink(self) -> Sink: ...
 
     def rows(self, source: str, table: str) -> dict[str, dict[str, Any]]:
@@ -27,6 +35,9 @@ class Warehouse(Protocol):
 
 
 class _Sqlite:
+    nul = "\x00"
+    mixed = (7, 1.5, "007", "2026-11-23", '[1,"a"]', 1, "text")
+
     def __init__(self, folder: Path) -> None:
         self._file = folder / "warehouse.db"
 
@@ -37,10 +48,34 @@ class _Sqlite:
         return rows(self._file, f"{source}__{table}")
 
 
-@pytest.fixture(params=[_Sqlite])
+class _Postgres:
+    nul = "\u2400"
+    mixed = ("7", "1.5", "007", "2026-11-23", '[1,"a"]', "true", "text")
+
+    def __init__(self, server: PostgresServer) -> None:
+        self._database = server.new_database()
+
+    def sink(self) -> Sink:
+        return PostgresWarehouse(self._database.address())
+
+    def rows(self, source: str, table: str) -> dict[str, dict[str, Any]]:
+        found = self._database.rows(source, table)
+        return {key: {name: _as_iso(value) for name, value in row.items()} for key, row in found.items()}
+
+
+def _as_iso(value: Any) -> Any:
+    if not isinstance(value, datetime):
+        return value
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
-    made: Warehouse = request.param(tmp_path)
-    return made
+    match request.param:
+        case "postgres":
+            return _Postgres(request.getfixturevalue("postgres_server"))
+        case _:
+            return _Sqlite(tmp_path)
 
 
 async def written(warehouse: Warehouse, *batches: Sequence[Message]) -> None:
@@ -174,7 +209,7 @@ async def test_a_value_of_another_type_is_kept(warehouse: Warehouse) -> None:
     await written(warehouse, [write(str(index), 1, {"value": value}) for index, value in enumerate(values)])
 
     found = warehouse.rows("pipedrive", "deals")
-    assert [found[str(index)]["value"] for index in range(7)] == [7, 1.5, "007", "2026-11-23", '[1,"a"]', 1, "text"]
+    assert tuple(found[str(index)]["value"] for index in range(7)) == warehouse.mixed
 
 
 async def test_values_are_kept_to_the_last_byte(warehouse: Warehouse) -> None:
@@ -188,7 +223,9 @@ async def test_values_are_kept_to_the_last_byte(warehouse: Warehouse) -> None:
 
     await written(warehouse, [write("a\x00b", 1, values)], [write("a\x00b", 0, {"nul": "late"})])
 
-    assert warehouse.rows("pipedrive", "deals") == {"a\x00b": {"id": "a\x00b", **values, **STANDARD}}
+    kept = {name: value.replace("\x00", warehouse.nul) if name == "nul" else value for name, value in values.items()}
+    own_id = f"a{warehouse.nul}b"
+    assert warehouse.rows("pipedrive", "deals") == {own_id: {"id": own_id, **kept, **STANDARD}}
 
 
 def _some_write(chance: random.Random, position: int) -> SourcedObject:

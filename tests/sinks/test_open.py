@@ -26,7 +26,7 @@ def around(data_dir: Path) -> Surroundings:
 @pytest.mark.parametrize(
     ("sink", "text"),
     [
-        (definition("abacus"), 'Sink "warehouse": kind "abacus" does not exist; there are sqlite, jsonl'),
+        (definition("abacus"), 'Sink "warehouse": kind "abacus" does not exist; there are sqlite, postgres'),
         (definition("sqlite", file="x"), 'Sink "warehouse": option "file" does not exist; sqlite has path.'),
         (definition("sqlite", path=5), 'Sink "warehouse": Expected `str`, got `int` - at `$.path`.'),
         (definition("sqlite", path=""), 'Sink "warehouse": path must be the name of a file.'),

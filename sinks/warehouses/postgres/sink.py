@@ -1,0 +1,205 @@
+"""The PostgreSQL warehouse as a sink: one transaction per batch, in a thread of its own."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from types import TracebackType
+from typing import Final, Self
+
+import psycopg
+
+from hookmill.errors import ConfigError
+from sinks.contract import Message, RecordRejected, SinkUnavailable
+from sinks.rows import lay_out
+from sinks.schema import GENERATION_COLUMN, TableKind
+from sinks.warehouses.postgres.connection import LOCK_TIMEOUT_S, STATEMENT_TIMEOUT_S, Address, connect, cut
+from sinks.warehouses.postgres.failures import failure_of, is_refusal, reason_of
+from sinks.warehouses.postgres.staging import Overtaken, Stager, write_staged
+from sinks.warehouses.postgres.statements import delete_older
+from sinks.warehouses.postgres.tables import OWN_SCHEMA, Misfits, Tables
+from sinks.warehouses.postgres.values import as_text
+
+_ATTEMPTS: Final = 8
+"""Of one batch: two to bring the schema up to it, and some for other workers that are faster."""
+
+_DEADLINE_S: Final = 2 * (STATEMENT_TIMEOUT_S + LOCK_TIMEOUT_S)
+"""For one batch. The server ends statements itself; this is for one that has stopped answering."""
+
+
+class _SchemaShort(Exception):
+    """The batch needs tables, columns or types that are not there."""
+
+    def __init__(self, misfits: Misfits) -> None:
+        self.misfits = misfits
+
+
+class PostgresWarehouse:
+    """A `Sink` on one database; see the package for how rules become tables.
+
+    Several sinks, also of several processes, may share a database. A batch is written with the schema locked for
+    changes by others of us (a shared advisory lock), a change is made with it locked for everybody (an exclusive one).
+    Rows are not locked while they are merged: an update holds only where the row still has the versions that were read,
+    and a batch that finds one changed is written again.
+    """
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._lock_key = _lock_key(address.schema or OWN_SCHEMA)
+        self._executor: ThreadPoolExecutor | None = None
+        self._connection: psycopg.Connection | None = None
+        self._tables: Tables | None = None
+
+    async def __aenter__(self) -> Self:
+        self._executor = ThreadPoolExecutor(1, "postgres")
+        try:
+            await self._in_thread(self._open)
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._in_thread(self._close)
+        assert self._executor is not None
+        self._executor.shutdown(wait=False)
+
+    async def write(self, batch: Sequence[Message]) -> None:
+        """One transaction: events, objects; schema changes before it in their own. Connects again after a failure."""
+        await self._in_thread(lambda: self._write(batch))
+
+    async def _in_thread(self, work: Callable[[], None]) -> None:
+        """The work is done, or its connection is cut: no thread waits for a server that says nothing."""
+        assert self._executor is not None
+        running = asyncio.get_running_loop().run_in_executor(self._executor, work)
+        try:
+            async with asyncio.timeout(_DEADLINE_S):
+                await running
+        except (TimeoutError, asyncio.CancelledError) as error:
+            if self._connection is not None:
+                cut(self._connection)
+            if isinstance(error, TimeoutError):
+                raise SinkUnavailable(
+                    f"PostgreSQL warehouse {self._address}: it has not answered for {_DEADLINE_S} s."
+                ) from None
+            raise
+
+    def _open(self) -> None:
+        with self._named_failures():
+            self._connection = connect(self._address)
+            self._tables = Tables(self._connection, self._address.schema)
+            with self._transaction("pg_advisory_xact_lock"):
+                self._tables.ensure_catalog()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _write(self, batch: Sequence[Message]) -> None:
+        if self._connection is None:
+            try:
+                self._open()
+            except ConfigError as error:  # it was right when the sink was entered, and may be again
+                raise SinkUnavailable(str(error)) from error
+        with self._named_failures():
+            try:
+                self._write_all(batch)
+            except psycopg.Error as error:
+                if is_refusal(error) and (refused := self._refused(batch)):
+                    raise RecordRejected(refused) from None
+                raise
+
+    def _write_all(self, batch: Sequence[Message], *, keep: bool = True) -> None:
+        for _ in range(_ATTEMPTS):
+            try:
+                with self._transaction("pg_advisory_xact_lock_shared", keep=keep):
+                    self._write_rows(batch)
+                return
+            except _SchemaShort as short:
+                self._change_schema(batch, short.misfits)
+            except (Overtaken, psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+                continue
+        raise SinkUnavailable(f"PostgreSQL warehouse {self._address}: others change the same rows all the time.")
+
+    def _write_rows(self, batch: Sequence[Message]) -> None:
+        assert self._connection is not None
+        assert self._tables is not None
+        self._tables.refresh()
+        layout = lay_out(batch, self._tables.columns)
+        if layout.changes:
+            raise _SchemaShort({})
+        stager = Stager(self._connection, self._tables)
+        staged = [stager.events(key, rows) for key, rows in layout.events.items()]
+        merged = [stager.objects(key, writes) for key, writes in layout.objects.items()]
+        if stager.misfits:
+            raise _SchemaShort(stager.misfits)
+        for schema, generations in layout.recomputed.items():
+            self._delete_older(schema, generations)
+        for rows in sorted(filter(None, [*staged, *merged]), key=lambda rows: rows.key):  # one order for all workers
+            write_staged(self._connection, self._tables, rows)
+
+    def _delete_older(self, schema: str, generations: Mapping[str, int]) -> None:
+        """In every event table of the schema: the new version of a function may call the event otherwise."""
+        assert self._connection is not None
+        assert self._tables is not None
+        parameters = [[as_text(event_id) for event_id in generations], list(generations.values())]
+        for key, columns in sorted(self._tables.columns.items()):
+            if key.schema == schema and key.kind is TableKind.EVENTS:
+                statement = delete_older(self._tables.name(key), GENERATION_COLUMN in columns)
+                self._connection.execute(statement, parameters)
+
+    def _change_schema(self, batch: Sequence[Message], misfits: Misfits) -> None:
+        assert self._tables is not None
+        with self._transaction("pg_advisory_xact_lock"):
+            self._tables.refresh()
+            self._tables.carry_out(lay_out(batch, self._tables.columns).changes)
+            self._tables.widen(misfits)
+        self._tables.forget()
+
+    def _refused(self, batch: Sequence[Message], first: int = 0) -> dict[int, str]:
+        """The messages that PostgreSQL does not take, by index, found by halves; nothing is written."""
+        try:
+            self._write_all(batch, keep=False)
+            return {}
+        except psycopg.Error as error:
+            if not is_refusal(error):
+                raise
+            if len(batch) == 1:
+                return {first: reason_of(error)}
+        half = len(batch) // 2
+        return self._refused(batch[:half], first) | self._refused(batch[half:], first + half)
+
+    @contextlib.contextmanager
+    def _transaction(self, lock: str, *, keep: bool = True) -> Iterator[None]:
+        assert self._connection is not None
+        assert self._tables is not None
+        try:
+            with self._connection.transaction(force_rollback=not keep):
+                self._connection.execute(f"SELECT {lock}(%s)", [self._lock_key])
+                yield
+        except BaseException:
+            self._tables.forget()
+            raise
+        if not keep:
+            self._tables.forget()
+
+    @contextlib.contextmanager
+    def _named_failures(self) -> Iterator[None]:
+        """PostgreSQL's errors as the worker's; the connection is closed then, because a failed one may stay so."""
+        try:
+            yield
+        except psycopg.Error as error:
+            self._close()
+            failure = failure_of(error, str(self._address))
+            if failure is None:
+                raise
+            raise failure from error
+
+
+def _lock_key(schema: str) -> int:
+    """The advisory lock of the warehouse in `schema`: 64 bits, within its database."""
+    return int.from_bytes(sha256(f"hookmill {schema}".encode()).digest()[:8], signed=True)

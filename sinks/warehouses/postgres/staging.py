@@ -1,0 +1,175 @@
+"""Rows of one table on their way: as columns that fit it, and from there into the table."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+
+from sinks.flatten import Row, Scalar
+from sinks.merge import Merged, ObjectRow, merge
+from sinks.schema import ColumnType, TableKey, TableKind
+from sinks.warehouses.postgres.statements import (
+    CHOSEN,
+    EXPECTED,
+    VERSIONS,
+    column_name,
+    copy_rows,
+    create_stage,
+    insert_staged,
+    select_versions,
+    update_staged,
+)
+from sinks.warehouses.postgres.tables import Tables
+from sinks.warehouses.postgres.values import Cell, as_text, fitted, split
+
+_COPIED_AS: Final = {
+    ColumnType.INTEGER: "int8",
+    ColumnType.REAL: "float8",
+    ColumnType.BOOLEAN: "bool",
+    ColumnType.TIMESTAMP: "timestamptz",
+    ColumnType.TEXT: "text",
+    None: "text",
+}
+
+
+class Overtaken(Exception):
+    """Another worker wrote some of the rows since they were read; nothing of this transaction may stay."""
+
+
+@dataclass
+class Staged:
+    """Rows as columns of cells, all of one length; the `id` is among them."""
+
+    key: TableKey
+    types: dict[str, str]
+    """Names that `COPY` needs, by column."""
+    cells: dict[str, Sequence[Cell | bytes]]
+    bits: dict[str, int | None]
+    """The bit of `CHOSEN` that each property's column has; `None` when all rows set it. Empty for events."""
+    count: int
+    updates: int = 0
+    """How many of the rows were there."""
+
+
+class Stager:
+    """Makes the rows of a batch ready, table by table, and gathers what the tables cannot hold yet."""
+
+    def __init__(self, connection: psycopg.Connection, tables: Tables) -> None:
+        self._connection = connection
+        self._tables = tables
+        self.misfits: dict[tuple[TableKey, str], Sequence[Scalar]] = {}
+
+    def events(self, key: TableKey, rows: Sequence[Row]) -> Staged:
+        """Rows that are inserted once."""
+        return self._fitted(key, _columns(rows), {})
+
+    def objects(self, key: TableKey, writes: Mapping[str, list[ObjectRow]]) -> Staged | None:
+        """Rows merged with what is stored; `None` when the table is ahead of them all."""
+        by_id = _by_stored_id(writes)
+        found = self._connection.execute(select_versions(self._tables.name(key)), [list(by_id)])
+        stored: dict[str, str] = dict(found.fetchall())
+        merged: dict[str, Merged] = {}
+        for object_id, writes_of_object in by_id.items():
+            outcome = merge(stored.get(object_id), writes_of_object)
+            if outcome is not None:
+                merged[object_id] = outcome
+        if not merged:
+            return None
+        rows = [outcome.columns for outcome in merged.values()]
+        bits = _bits(rows)
+        columns: dict[str, Sequence[Scalar]] = {"id": list(merged), **_columns(rows)}
+        staged = self._fitted(key, columns, bits)
+        staged.types |= {VERSIONS: "text", EXPECTED: "text", CHOSEN: "bytea"}
+        staged.cells[VERSIONS] = [outcome.versions for outcome in merged.values()]
+        staged.cells[EXPECTED] = [stored.get(object_id) for object_id in merged]
+        staged.cells[CHOSEN] = _chosen(rows, bits)
+        staged.updates = len(merged.keys() & stored.keys())
+        return staged
+
+    def _fitted(self, key: TableKey, columns: Mapping[str, Sequence[Scalar]], bits: Mapping[str, int | None]) -> Staged:
+        staged = Staged(key, {}, {}, {}, len(columns["id"]))
+        present = self._tables.columns[key]
+        for column, values in columns.items():
+            if column not in present:
+                continue  # no value but null ever came for it
+            column_type = self._tables.type_of(key, column)
+            variant = self._tables.variant_of(key, column)
+            cells = None if column_type is None else fitted(values, column_type)
+            name = column_name(column)
+            placed: dict[str, tuple[ColumnType | None, Sequence[Cell]]] = {}
+            if variant is not None:
+                typed, texts = split(values, column_type)
+                placed = {name: (column_type, typed), variant: (ColumnType.TEXT, texts)}
+            elif cells is not None:
+                placed = {name: (column_type, cells)}
+            else:
+                self.misfits[key, column] = values
+            for place, (kind, content) in placed.items():
+                staged.types[place] = _COPIED_AS[kind]
+                staged.cells[place] = content
+                if column in bits:
+                    staged.bits[place] = bits[column]
+        return staged
+
+
+def write_staged(connection: psycopg.Connection, tables: Tables, staged: Staged) -> None:
+    """The rows are in their table. Errors: `Overtaken`; those of the server."""
+    table, kind = tables.name(staged.key), staged.key.kind
+    with connection.cursor() as cursor:
+        cursor.execute(create_stage(table, kind))
+        with cursor.copy(copy_rows(table, tuple(staged.cells))) as copy:
+            copy.set_types(list(staged.types.values()))
+            for row in zip(*staged.cells.values(), strict=True):
+                copy.write_row(row)
+        if kind is TableKind.EVENTS:
+            cursor.execute(insert_staged(table, kind, tuple(staged.cells)))
+            return
+        written = 0
+        if staged.updates:
+            cursor.execute(update_staged(table, tuple(staged.bits.items())))
+            written += cursor.rowcount
+        if staged.updates < staged.count:
+            cursor.execute(insert_staged(table, kind, ("id", *staged.bits, VERSIONS)))
+            written += cursor.rowcount
+        if written < staged.count:
+            raise Overtaken
+
+
+def _by_stored_id(writes: Mapping[str, list[ObjectRow]]) -> dict[str, list[ObjectRow]]:
+    """Ids as they are stored; two that differ in what PostgreSQL cannot hold are one row."""
+    stored: dict[str, list[ObjectRow]] = {}
+    for object_id, writes_of_object in writes.items():
+        known = stored.setdefault(as_text(object_id), writes_of_object)
+        if known is not writes_of_object:
+            stored[as_text(object_id)] = known + writes_of_object
+    return stored
+
+
+def _columns(rows: Sequence[Row]) -> dict[str, Sequence[Scalar]]:
+    """Values by column; null where a row has none."""
+    names = rows[0].keys()
+    if all(row.keys() == names and list(row) == list(names) for row in rows):
+        return dict(zip(names, zip(*(row.values() for row in rows), strict=True), strict=True))
+    return {name: [row.get(name) for row in rows] for name in _names(rows)}
+
+
+def _bits(rows: Sequence[Row]) -> dict[str, int | None]:
+    names = _names(rows)
+    return {
+        name: None if all(name in row for row in rows) else bit  # the usual case: every row sets every column
+        for bit, name in enumerate(names)
+    }
+
+
+def _chosen(rows: Sequence[Row], bits: Mapping[str, int | None]) -> list[bytes | None]:
+    """For each row, the bits of its columns; null when none is asked."""
+    asked = {name: 1 << bit for name, bit in bits.items() if bit is not None}
+    if not asked:
+        return [None] * len(rows)
+    size = len(bits) // 8 + 1
+    return [sum(mask for name, mask in asked.items() if name in row).to_bytes(size, "little") for row in rows]
+
+
+def _names(rows: Iterable[Row]) -> dict[str, None]:
+    return dict.fromkeys(name for row in rows for name in row)
