@@ -11,9 +11,16 @@ from hookmill.errors import FailureKind, HookmillError
 
 
 class SinkUnavailable(HookmillError):
-    """The destination cannot take anything now: the worker keeps the batch, backs off and writes it again."""
+    """The destination cannot take anything now: the worker keeps the batch, backs off and writes it again.
+
+    `retry_after_s` is what the destination asked for; the worker waits no shorter.
+    """
 
     kind = FailureKind.DEPENDENCY
+
+    def __init__(self, text: str, retry_after_s: float = 0.0) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(text)
 
 
 class RecordRejected(HookmillError):

@@ -149,6 +149,7 @@ class SinkWorker:
         """The batch is delivered, however long the sink or the log is away."""
         pause_s = _FIRST_PAUSE_S
         while self._batch:
+            asked_s = 0.0
             self._between_writes.clear()
             try:
                 await self._delivery.finish(
@@ -156,13 +157,16 @@ class SinkWorker:
                 )
                 return
             except SinkUnavailable as error:
+                asked_s = error.retry_after_s
                 self._metrics.unavailable.inc()
-                logger.warning("sink.unavailable", sink=self._definition.name, error=str(error), pause_s=pause_s)
+                logger.warning(
+                    "sink.unavailable", sink=self._definition.name, error=str(error), pause_s=max(pause_s, asked_s)
+                )
             except (LogUnavailable, LogFull) as error:
                 logger.warning("sink.log_unavailable", sink=self._definition.name, error=str(error), pause_s=pause_s)
             finally:
                 self._between_writes.set()
-            await self._hold(pause_s)
+            await self._hold(max(pause_s, asked_s))
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
     async def _hold(self, pause_s: float) -> None:
