@@ -11,6 +11,7 @@ from hookmill.registry import Sink as SinkDefinition
 from sinks.contract import Sink
 from sinks.options import Options, Surroundings
 from sinks.streams.jsonl import JsonLinesOptions
+from sinks.streams.kafka import KafkaOptions
 from sinks.streams.segment import SegmentOptions
 from sinks.streams.webhook import WebhookOptions
 from sinks.warehouses.postgres.options import PostgresOptions
@@ -20,6 +21,7 @@ _KINDS: Final[Mapping[str, type[Options]]] = {
     "sqlite": SqliteOptions,
     "postgres": PostgresOptions,
     "jsonl": JsonLinesOptions,
+    "kafka": KafkaOptions,
     "segment": SegmentOptions,
     "webhook": WebhookOptions,
 }
