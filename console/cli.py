@@ -24,6 +24,9 @@ app = App(
 topics_app = App(name="topics", help="The topics on the log.")
 app.command(topics_app)
 app.command("console.audit:audit", name="audit", help="Account for every webhook; name what is missing or doubled.")
+app.command(
+    "console.replay:replay_app", name="replay", help="Run stored webhooks again: fill gaps, or compute everything anew."
+)
 app.command("console.trace:trace", name="trace", help="Tell the life of one webhook, from its receipt to the sinks.")
 app.command(
     "console.dlq:dlq_app", name="dlq", help="Dead letters: what could not be delivered, and what to do with it."

@@ -1,6 +1,7 @@
 """What commands share: the options of all of them, and the event loop they run on."""
 
 import asyncio
+import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import uvloop
 from cyclopts import Parameter
 
 from hookmill.config import Config, load_config
+from hookmill.errors import ConfigError
 from hookmill.telemetry import configure_logging
 
 T = TypeVar("T")
@@ -43,6 +45,13 @@ class Common:
         config = load_config(overrides)
         configure_logging(config.logging)
         return config
+
+
+def is_confirmed(question: str) -> bool:
+    """The person at the terminal said yes. Errors: `ConfigError` when there is none."""
+    if not sys.stdin.isatty():
+        raise ConfigError("Nobody can be asked here: say --yes, or --dry-run to see what would be done.")
+    return input(question).strip().lower() in ("y", "yes")
 
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:

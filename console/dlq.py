@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from console.command import Common, run_async
+from console.command import Common, is_confirmed, run_async
 from console.reports import printable
 from console.times import parse_range, show_time
 from hookmill import codec, headers
@@ -233,19 +233,13 @@ async def _settle_chosen(
     print(f"{verb} {len(letters):,} dead {'letter' if len(letters) == 1 else 'letters'}")
     if dry_run or not letters:
         return ExitCode.OK
-    if not yes and not _is_confirmed(f"{verb} them? [y/N] "):
+    if not yes and not is_confirmed(f"{verb} them? [y/N] "):
         print("Nothing was done.")
         return ExitCode.FAILED
     with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
         task = progress.add_task(verb, total=len(letters))
         print(await do(log, letters, lambda count: progress.advance(task, count)))
     return ExitCode.OK
-
-
-def _is_confirmed(question: str) -> bool:
-    if not sys.stdin.isatty():
-        raise ConfigError("Nobody can be asked here: say --yes, or --dry-run to see what would be done.")
-    return input(question).strip().lower() in ("y", "yes")
 
 
 async def _edit(config: Config, id_text: str) -> ExitCode:

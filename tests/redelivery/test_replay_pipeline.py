@@ -1,0 +1,287 @@
+"""Replays through function stage and SQLite warehouse (matrix rows 30, 31 and 49)."""
+
+import asyncio
+import json
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hookmill.codec import HttpRequest, encode
+from hookmill.lifecycle import running
+from hookmill.records import NewRecord
+from hookmill.registry import Function, Sink, Source, publish
+from hookmill.topics import Topic
+from processors.runtimes.contract import Code, Invocation, Outcome, Status
+from processors.service import FunctionStage
+from processors.stage import GROUP
+from redelivery.replay import find_bounds, preview, run
+from redelivery.replay_journal import Journals, Progress, State
+from redelivery.replay_plan import Mode, ReplayPlan
+from redelivery.scan import Scan
+from sinks.warehouses.sqlite import SqliteWarehouse
+from sinks.worker import SinkWorker
+from tests.processors.parts import ScriptedPool, failed, ok
+from tests.redelivery.installation import Installation, install
+
+BEGIN_MS = time.time_ns() // 1_000_000 - 3_600_000
+OLD = Function("shop", "old", "python", "function.py", "...")
+NEW = Function("shop", "new", "python", "function.py", "...")
+SHOP = Source("shop", "Shop", (), "old", retries=0)
+WAREHOUSE = Sink("warehouse", "sqlite", events=True, objects=True)
+FRESH = Sink("fresh", "sqlite", events=True, objects=True, options={"path": "fresh.db"})
+Rows = dict[str, list[tuple[object, ...]]]
+
+
+def webhook(number: int) -> NewRecord:
+    """Each is received a millisecond after the one before."""
+    said = {
+        "format": b"1",
+        "request-id": b"r%d" % number,
+        "source": b"shop",
+        "received-at": b"%d" % ((BEGIN_MS + number) * 1_000),
+        "http": encode(HttpRequest("POST", "https://in.example/", [])),
+        "delivery-count": b"1",
+    }
+    return NewRecord(b'{"n": %d}' % number, headers=tuple(said.items()), timestamp_ms=BEGIN_MS + number)
+
+
+def old_function(number: int) -> Outcome:
+    order = {"collection": "orders", "id": number % 500, "properties": {"total": number}}
+    return ok([{"type": "track", "event": "Order Paid", "userId": "u", "properties": {"total": number}}], [order])
+
+
+def new_function(number: int) -> Outcome:
+    """Some of the old events under another name, with other properties; events, properties and users besides."""
+    name = "Order Paid" if number % 2 else "Order Refunded"
+    paid = {"type": "track", "event": name, "userId": "u", "properties": {"sum": number * 2}}
+    user = {"type": "identify", "userId": f"u{number % 300}", "traits": {"last": number}}
+    order = {"collection": "orders", "id": number % 500, "properties": {"total": number * 2, "currency": "EUR"}}
+    return ok([paid, user], [order])
+
+
+def narrow_function(number: int) -> Outcome:
+    """Makes less than the old one: of every third webhook nothing, of the others no object."""
+    if number % 3 == 0:
+        return Outcome(Status.DROPPED, 1.0)
+    return ok([{"type": "track", "event": "Seen", "userId": "u"}])
+
+
+FUNCTIONS = {"old": old_function, "new": new_function, "narrow": narrow_function}
+
+
+def script(code: Code, invocation: Invocation) -> Outcome:
+    number = json.loads(invocation.body)["n"]
+    return FUNCTIONS[code.version](number)
+
+
+def file_of(sink: Sink) -> str:
+    return str(sink.options.get("path", "warehouse.db"))
+
+
+@dataclass
+class Pipeline:
+    """A function stage and sinks that run."""
+
+    installation: Installation
+    folder: Path
+
+    async def deploy(self, version: str) -> None:
+        """Webhooks run with it from now on."""
+        source = msgspec.structs.replace(SHOP, function_version=version)
+        functions = [msgspec.structs.replace(OLD, version=known) for known in FUNCTIONS]
+        topic = self.installation.names.full(Topic.REGISTRY)
+        await publish(self.installation.log, topic, [*functions, source, WAREHOUSE, FRESH])
+
+    async def drain(self) -> None:
+        """Everything that is on the topics is in the sinks."""
+        await self._passed(GROUP, Topic.WEBHOOKS, Topic.WEBHOOKS_REPLAY)
+        topics = (Topic.EVENTS, Topic.OBJECTS, Topic.EVENTS_REDELIVERY, Topic.OBJECTS_REDELIVERY)
+        for sink in (WAREHOUSE, FRESH):
+            await self._passed(f"sinks.{sink.name}", *topics)
+
+    async def replay(self, mode: Mode, **changes: object) -> Progress:
+        """All webhooks go again, and what comes of that is in the sinks."""
+        log, names = self.installation.log, self.installation.names
+        topic = names.full(Topic.WEBHOOKS)
+        now_ms = time.time_ns() // 1_000_000
+        bounds = await find_bounds(log, topic, 0, now_ms)
+        plan = ReplayPlan(
+            id=f"replay-{now_ms}",
+            created_at_ms=now_ms,
+            source="shop",
+            from_ms=0,
+            to_ms=now_ms,
+            where=(),
+            mode=mode,
+            function_version="",
+            to_sink="",
+            per_second=0,
+            topic=topic,
+            log=log.description,
+            starts=bounds.starts,
+            ends=bounds.ends,
+        )
+        plan = msgspec.structs.replace(plan, **changes)
+        counted = await preview(log, plan)
+        journals = Journals(self.folder)
+        progress = await run(log, names, journals, Progress(plan, counted.webhooks, 0, plan.starts), lambda count: None)
+        assert (progress.state, progress.sent) == (State.DONE, counted.webhooks)
+        await self.drain()
+        return progress
+
+    def rows(self, sink: Sink = WAREHOUSE) -> Rows:
+        """Of every table, columns of our own left out."""
+        file = self.installation.config.data_dir / file_of(sink)
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+            tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            return {name: _rows(database, name) for name in tables if not name.startswith("_")}
+
+    def bytes(self) -> Rows:
+        """Of every table, everything."""
+        file = self.installation.config.data_dir / "warehouse.db"
+        with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
+            tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+            return {name: sorted(database.execute(f'SELECT * FROM "{name}"'), key=repr) for name in tables}
+
+    async def _passed(self, role: str, *topics: Topic) -> None:
+        log, names = self.installation.log, self.installation.names
+        full = [names.full(topic) for topic in topics]
+        async with asyncio.timeout(300):
+            while True:
+                async with Scan(log, full) as scan:
+                    ends = {place: end for place, end in scan.ends.items() if end}
+                committed = await log.committed(names.group(role), full)
+                if all(committed.get(place, 0) >= end for place, end in ends.items()):
+                    return
+                await asyncio.sleep(0.1)
+
+
+def _rows(database: sqlite3.Connection, table: str) -> list[tuple[object, ...]]:
+    """The rows as pairs of column and value, without nulls: columns may come in any order."""
+    found = database.execute(f'SELECT * FROM "{table}"')
+    names = [column[0] for column in found.description]
+    return sorted(
+        tuple(
+            sorted(
+                (name, value) for name, value in zip(names, row, strict=True) if name[0] != "_" and value is not None
+            )
+        )
+        for row in found
+    )
+
+
+@asynccontextmanager
+async def pipeline(folder: Path, count: int, version: str = "old") -> AsyncIterator[Pipeline]:
+    """With `count` webhooks that have passed through the version."""
+    installation = await install(folder / "data", None)
+    config, names = installation.config, installation.names
+    opened = Pipeline(installation, folder / "journals")
+    await opened.deploy(version)
+    workers = [
+        SinkWorker(config.sinks, sink, installation.log, names, SqliteWarehouse(config.data_dir / file_of(sink)))
+        for sink in (WAREHOUSE, FRESH)
+    ]
+    stage = FunctionStage(config, lambda processors: ScriptedPool(script))
+    async with running([stage, *workers]):
+        for start in range(0, count, 1_000):
+            some = [webhook(number) for number in range(start, min(count, start + 1_000))]
+            await installation.send(Topic.WEBHOOKS, *some)
+        await opened.drain()
+        yield opened
+
+
+COUNTS = pytest.mark.parametrize("count", [2_000, pytest.param(100_000, marks=pytest.mark.nightly)])
+
+
+@pytest.mark.timeout(900)
+@COUNTS
+async def test_a_repair_changes_nothing_that_is_there(tmp_path: Path, count: int) -> None:
+    async with pipeline(tmp_path, count) as live:
+        before = live.bytes()
+        began = time.monotonic()
+        await live.replay(Mode.REPAIR)
+        print(f"repair of {count:,} webhooks: {time.monotonic() - began:.1f} s")
+        await live.deploy("new")
+        await live.replay(Mode.REPAIR, function_version="old")
+
+        assert live.bytes() == before
+        assert len(before["shop__tracks"]) == count
+
+
+@pytest.mark.timeout(900)
+async def test_a_repair_brings_back_what_a_sink_has_lost_and_nothing_else(tmp_path: Path) -> None:
+    async with pipeline(tmp_path, 1_000) as live:
+        before = live.rows()
+        with closing(sqlite3.connect(live.installation.config.data_dir / "warehouse.db", isolation_level=None)) as file:
+            file.execute("DELETE FROM shop__tracks WHERE random() % 3 = 0")
+            file.execute("DELETE FROM shop__orders WHERE random() % 3 = 0")
+            assert file.execute("SELECT count(*) FROM shop__tracks").fetchone()[0] < 1_000
+
+        await live.replay(Mode.REPAIR)
+
+        assert live.rows() == before
+
+
+@pytest.mark.timeout(900)
+@COUNTS
+async def test_a_recompute_gives_what_a_fresh_run_of_the_new_version_gives(tmp_path: Path, count: int) -> None:
+    async with pipeline(tmp_path / "fresh", count, "new") as fresh:
+        wanted = fresh.rows()
+
+    async with pipeline(tmp_path / "live", count) as live:
+        assert live.rows() != wanted
+        began = time.monotonic()
+        await live.replay(Mode.RECOMPUTE, function_version="new")
+        print(f"recompute of {count:,} webhooks: {time.monotonic() - began:.1f} s")
+        recomputed = live.rows()
+        await live.replay(Mode.RECOMPUTE, function_version="new")
+
+        assert recomputed == wanted
+        assert live.rows() == wanted
+        assert len(wanted["shop__order_paid"]) == count // 2
+
+
+@pytest.mark.timeout(900)
+async def test_a_new_version_that_makes_less_is_computed_into_a_sink_that_is_empty(tmp_path: Path) -> None:
+    async with pipeline(tmp_path / "fresh", 500, "narrow") as fresh:
+        wanted = fresh.rows()
+
+    async with pipeline(tmp_path / "live", 500) as live:
+        before = live.rows(WAREHOUSE)
+        (live.installation.config.data_dir / "fresh.db").unlink()
+        await live.replay(Mode.RECOMPUTE, function_version="narrow", to_sink="fresh")
+
+        assert live.rows(FRESH) == wanted
+        assert live.rows(WAREHOUSE) == before
+
+
+@pytest.mark.timeout(900)
+async def test_a_recompute_never_wins_over_a_later_webhook(tmp_path: Path) -> None:
+    async with pipeline(tmp_path, 1_000) as live:
+        await live.deploy("new")
+        await live.installation.send(Topic.WEBHOOKS, webhook(1_007))
+        await live.drain()
+        await live.replay(Mode.RECOMPUTE, function_version="new", to_ms=BEGIN_MS + 1_000)
+
+        totals = {dict(row)["id"]: dict(row)["total"] for row in live.rows()["shop__orders"]}
+        assert totals["7"] == 2_014
+        assert totals["8"] == 1_016
+
+
+@pytest.mark.timeout(900)
+async def test_webhooks_that_fail_in_a_replay_are_dead_letters_and_their_rows_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with pipeline(tmp_path, 100) as live:
+        before = live.rows()
+        monkeypatch.setitem(FUNCTIONS, "new", lambda number: failed(Status.ERROR))
+        await live.replay(Mode.RECOMPUTE, function_version="new")
+
+        assert live.rows() == before
+        assert len(await live.installation.records(Topic.DEAD_LETTERS)) == 100
