@@ -199,9 +199,12 @@ async def _rehearse(config: Config, log: Log, plan: ReplayPlan, source: Source, 
         _print_rehearsed(each)
     failed = totals["webhooks"] - totals["delivered"] - totals["dropped"]
     print(
-        f"{plural(totals['webhooks'], 'webhook')} with version {function.version}: "
-        f"{totals['APPEARS']:,} messages would appear, {totals['CHANGES']:,} change, {totals['VANISHES']:,} vanish, "
-        f"{totals['same']:,} stay as they are; {failed:,} webhooks would fail, {totals['dropped']:,} be dropped."
+        f"{plural(totals['webhooks'], 'webhook')} with version {function.version}: {totals['delivered']:,} delivered, "
+        f"{totals['dropped']:,} dropped, {failed:,} failed."
+    )
+    print(
+        f"Messages: {totals['APPEARS']:,} would appear, {totals['CHANGES']:,} change, {totals['VANISHES']:,} vanish, "
+        f"{totals['same']:,} stay as they are."
     )
     match plan.mode:
         case Mode.REPAIR:
