@@ -13,6 +13,7 @@ from sinks.options import Options, Surroundings
 from sinks.streams.jsonl import JsonLinesOptions
 from sinks.streams.kafka import KafkaOptions
 from sinks.streams.segment import SegmentOptions
+from sinks.streams.stdout import StdoutOptions
 from sinks.streams.webhook import WebhookOptions
 from sinks.warehouses.postgres.options import PostgresOptions
 from sinks.warehouses.sqlite.options import SqliteOptions
@@ -21,6 +22,7 @@ _KINDS: Final[Mapping[str, type[Options]]] = {
     "sqlite": SqliteOptions,
     "postgres": PostgresOptions,
     "jsonl": JsonLinesOptions,
+    "stdout": StdoutOptions,
     "kafka": KafkaOptions,
     "segment": SegmentOptions,
     "webhook": WebhookOptions,

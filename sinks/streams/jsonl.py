@@ -1,65 +1,69 @@
-"""JSON lines: each message as one line, exactly as on the log, to a file or to standard output.
+"""JSON lines: each message as one line, exactly as on the log, to a file; a file that has grown enough is put aside.
 
 At least once: a batch that was interrupted is written again as a whole, so lines can repeat. Every line has its
 `messageId`, by which a reader that minds can tell.
+
+With `rotate_bytes`, `out.jsonl` that has reached them becomes `out.20261124T031500123456Z.jsonl`, by the time of its
+last line: whole batches, complete, never touched again. Whoever reads them may move or delete them.
 """
 
 import asyncio
 import fcntl
 import os
-import select
 import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from hookmill.errors import ConfigError, FailureKind, HookmillError
+from hookmill.errors import ConfigError
 from sinks.contract import Message, Sink, SinkUnavailable
 from sinks.options import STDOUT, FileOptions, Surroundings
+from sinks.streams.stdout import Pipe, StandardOutput, json_lines
 
-_STDOUT: Final = 1
-_READER_TIMEOUT_S: Final = 10.0
-"""How long a pipe may stay full before the batch is given back to the worker."""
 _CHUNK_BYTES: Final = 4_096
-"""POSIX PIPE_BUF on Linux: a pipe that polls as writable takes so much without blocking."""
 
 
 class JsonLinesOptions(FileOptions, frozen=True):
-    """`path`: the file, or `-` for standard output."""
+    """`path`: the file, or `-` for what kind `stdout` does; `rotate_bytes`: the size to put it aside at, or 0."""
 
     path: str = STDOUT
+    rotate_bytes: int = 0
+
+    def check(self) -> None:
+        """See `Options`."""
+        super().check()
+        if self.rotate_bytes < 0:
+            raise ConfigError(f"rotate_bytes is {self.rotate_bytes}: it must be a number of bytes, or 0 for never.")
+        if self.rotate_bytes and self.path == STDOUT:
+            raise ConfigError("rotate_bytes needs a path: standard output cannot be put aside.")
 
     def open(self, around: Surroundings) -> Sink:
         """See `Options`."""
-        return JsonLines(None if self.path == STDOUT else self.file(around.data_dir))
+        if self.path == STDOUT:
+            return StandardOutput()
+        return JsonLines(self.file(around.data_dir), self.rotate_bytes)
 
     def target(self, data_dir: Path) -> str:
         """See `Options`."""
         return "on standard output" if self.path == STDOUT else super().target(data_dir)
 
 
-class StreamClosed(HookmillError):
-    """Whoever read the standard output is gone: there is nobody left to write for, so the process ends."""
-
-    kind = FailureKind.FINAL
-
-
 class JsonLines:
-    """A `Sink` that appends to `file`, or to standard output for `None`. One process at a time writes a file."""
+    """A `Sink` that appends to `file`. One process at a time writes it. A file that is none, such as a named pipe, is
+    written as standard output is."""
 
-    def __init__(self, file: Path | None) -> None:
-        self._name = "standard output" if file is None else str(file)
+    def __init__(self, file: Path, rotate_bytes: int = 0) -> None:
         self._file = file
-        self._descriptor = _STDOUT
-        self._is_regular = False
-        self._unfinished = b""
+        self._rotate_bytes = rotate_bytes
+        self._descriptor = -1
+        self._pipe: Pipe | None = None
         self._executor: ThreadPoolExecutor | None = None
 
     async def __aenter__(self) -> Self:
-        if self._file is not None:
-            self._open(self._file)
+        self._open()
         self._executor = ThreadPoolExecutor(1, "jsonl")
         return self
 
@@ -71,30 +75,39 @@ class JsonLines:
         self._executor.shutdown(wait=False)
 
     async def write(self, batch: Sequence[Message]) -> None:
-        """A file has the lines on disk; standard output has taken them."""
-        # Newlines in JSON text are white space between tokens: within strings they are escaped.
-        lines = b"".join(message.raw.replace(b"\n", b" ") + b"\n" for message in batch)
-        work = self._append if self._is_regular else self._pass_on
-        await asyncio.get_running_loop().run_in_executor(self._executor, work, lines)
+        """The lines are on disk; of a pipe, the other side has taken them."""
+        write = self._append if self._pipe is None else self._pipe.write
+        await asyncio.get_running_loop().run_in_executor(self._executor, write, json_lines(batch))
 
-    def _open(self, file: Path) -> None:
-        try:
-            self._descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise SinkUnavailable(f"JSON lines file {file} cannot be opened for writing: {error.strerror}.") from error
-        self._is_regular = stat.S_ISREG(os.fstat(self._descriptor).st_mode)
-        if self._is_regular:
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                os.close(self._descriptor)
-                raise ConfigError(f"JSON lines file {file} is being written by another sink or process.") from None
+    def _open(self) -> None:
+        """Errors: `SinkUnavailable`; `ConfigError` for a file that another writes."""
+        self._descriptor = self._open_descriptor(os.O_CREAT)
+        if stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            self._lock()
             self._cut_torn_line()
-            _make_name_durable(file)
+            _make_name_durable(self._file)
+        else:
+            self._pipe = Pipe(self._descriptor, str(self._file))
+
+    def _open_descriptor(self, creation: int) -> int:
+        try:
+            return os.open(self._file, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | creation, 0o644)
+        except OSError as error:
+            raise SinkUnavailable(
+                f"JSON lines file {self._file} cannot be opened for writing: {error.strerror}."
+            ) from error
+
+    def _lock(self) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._close()
+            raise ConfigError(f"JSON lines file {self._file} is being written by another sink or process.") from None
 
     def _close(self) -> None:
-        if self._file is not None:
+        if self._descriptor >= 0:
             os.close(self._descriptor)
+            self._descriptor = -1
 
     def _cut_torn_line(self) -> None:
         """The file ends with a line: what a crash left of another goes, its batch comes again."""
@@ -111,38 +124,48 @@ class JsonLines:
             os.ftruncate(self._descriptor, position)
 
     def _append(self, lines: bytes) -> None:
+        if self._rotate_bytes and os.fstat(self._descriptor).st_size >= self._rotate_bytes:
+            self._put_aside()
         before = os.fstat(self._descriptor).st_size
         try:
             _write_all(self._descriptor, lines)
             os.fsync(self._descriptor)
         except OSError as error:
             os.ftruncate(self._descriptor, before)
-            raise SinkUnavailable(f"JSON lines file {self._name} cannot be written: {error.strerror}.") from error
+            raise SinkUnavailable(f"JSON lines file {self._file} cannot be written: {error.strerror}.") from error
 
-    def _pass_on(self, lines: bytes) -> None:
-        """As `_append` for what cannot be taken back: a line that was begun is ended before anything else."""
-        rest = memoryview(self._unfinished + lines)
-        done = 0
+    def _put_aside(self) -> None:
+        """The file has its final name, and a new one is open. After a failure the same can be tried again."""
+        old = os.fstat(self._descriptor)
         try:
-            while done < len(rest):
-                _, writable, _ = select.select((), (self._descriptor,), (), _READER_TIMEOUT_S)
-                if not writable:
-                    raise SinkUnavailable(f"Nobody has read from {self._name} for {_READER_TIMEOUT_S:g} s.")
-                done += os.write(self._descriptor, rest[done : done + _CHUNK_BYTES])
-        except BrokenPipeError as error:
-            raise StreamClosed(f"The reader of {self._name} is gone.") from error
+            if _is_there(self._file, old):
+                self._file.rename(_free_name(self._file, datetime.fromtimestamp(old.st_mtime, UTC)))
+            descriptor = self._open_descriptor(os.O_CREAT | os.O_EXCL)
+            self._close()
+            self._descriptor = descriptor
+            self._lock()
+            _make_name_durable(self._file)
         except OSError as error:
-            raise SinkUnavailable(f"{self._name} cannot be written: {error.strerror}.") from error
-        finally:
-            if done:
-                self._unfinished = _rest_of_line(rest, done)
+            raise SinkUnavailable(f"JSON lines file {self._file} cannot be put aside: {error.strerror}.") from error
 
 
-def _rest_of_line(text: memoryview, done: int) -> bytes:
-    """What is missing of the line in which writing stopped after `done` bytes; empty between lines."""
-    if text[done - 1] == ord("\n"):
-        return b""
-    return bytes(text[done:]).partition(b"\n")[0] + b"\n"
+def _is_there(file: Path, status: os.stat_result) -> bool:
+    """It may have been moved by the attempt before, or by somebody else."""
+    try:
+        return os.path.samestat(file.stat(), status)
+    except FileNotFoundError:
+        return False
+
+
+def _free_name(file: Path, written_at: datetime) -> Path:
+    """Beside the file, and of nothing that is there."""
+    number = 0
+    while True:
+        counted = f"-{number}" if number else ""
+        name = file.with_name(f"{file.stem}.{written_at:%Y%m%dT%H%M%S%fZ}{counted}{file.suffix}")
+        if not os.path.lexists(name):
+            return name
+        number += 1
 
 
 def _make_name_durable(file: Path) -> None:

@@ -2,15 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from hookmill.errors import ConfigError
 from sinks.contract import Event, SinkUnavailable
-from sinks.streams.jsonl import JsonLines, StreamClosed
+from sinks.streams.jsonl import JsonLines
 from tests.sinks.messages import event, write
 
 FIRST = event("m1", event="A", properties={"text": "ü\n"})
@@ -71,58 +69,74 @@ async def test_a_folder_that_is_missing_is_unavailable(tmp_path: Path) -> None:
         await JsonLines(tmp_path / "gone" / "out.jsonl").__aenter__()
 
 
-async def test_standard_output_gets_the_lines(capfd: pytest.CaptureFixture[str]) -> None:
-    async with JsonLines(None) as sink:
+async def test_a_named_pipe_is_written_as_standard_output_is(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    async with JsonLines(pipe, rotate_bytes=1) as sink:
+        for _ in range(2):
+            await sink.write([SECOND])
+        received = await asyncio.to_thread(_read_now, pipe, len(SECOND.raw) * 2 + 2)
+
+    assert received == (SECOND.raw + b"\n") * 2
+
+
+def _read_now(pipe: Path, size: int) -> bytes:
+    with pipe.open("rb", buffering=0) as reader:
+        return reader.read(size)
+
+
+async def test_a_file_that_has_grown_enough_is_put_aside_whole(tmp_path: Path) -> None:
+    file = tmp_path / "out.jsonl"
+    batches = [[write(f"d{n}-{m}", n, {}) for m in range(3)] for n in range(4)]
+    size = sum(len(message.raw) + 1 for message in batches[0])
+    async with JsonLines(file, rotate_bytes=2 * size) as sink:
+        for batch in batches[:3]:
+            await sink.write(batch)
+    async with JsonLines(file, rotate_bytes=2 * size) as sink:
+        await sink.write(batches[3])
         await sink.write([SECOND])
 
-    assert capfd.readouterr().out.encode() == SECOND.raw + b"\n"
+    aside = sorted(tmp_path.glob("out.*Z.jsonl"))
+    lines = [[message.raw for message in batch] for batch in batches]
+    assert [path.read_bytes().splitlines() for path in aside] == [lines[0] + lines[1], lines[2] + lines[3]]
+    assert file.read_bytes() == SECOND.raw + b"\n"
+    assert sorted(tmp_path.iterdir()) == sorted([*aside, file])
 
 
-@contextmanager
-def standard_output(descriptor: int) -> Iterator[None]:
-    """`descriptor` is the standard output of this process."""
-    kept = os.dup(1)
-    os.dup2(descriptor, 1)
-    os.close(descriptor)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+async def test_files_of_one_instant_are_all_kept(tmp_path: Path) -> None:
+    file = tmp_path / "out.jsonl"
+    async with JsonLines(file, rotate_bytes=1) as sink:
+        for n in range(4):
+            await sink.write([write(f"d{n}", n, {})])
+            os.utime(file, (1_764_000_000, 1_764_000_000))
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "out.20251124T160000000000Z-1.jsonl",
+        "out.20251124T160000000000Z-2.jsonl",
+        "out.20251124T160000000000Z.jsonl",
+        "out.jsonl",
+    ]
 
 
-async def test_a_reader_that_is_gone_ends_the_stream() -> None:
-    reader, writer = os.pipe()
-    os.close(reader)
-
-    with standard_output(writer):
-        async with JsonLines(None) as sink:
-            with pytest.raises(StreamClosed):
-                await sink.write([SECOND])
-
-
-async def test_a_reader_that_pauses_gets_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sinks.streams.jsonl._READER_TIMEOUT_S", 0.05)
-    batch = [write(str(number), 1, {"text": "x" * 1_500}) for number in range(100)]
-    reader, writer = os.pipe()
-
-    with standard_output(writer):
-        async with JsonLines(None) as sink:
-            with pytest.raises(SinkUnavailable, match="Nobody has read"):
-                await sink.write(batch)
-            received = asyncio.create_task(asyncio.to_thread(_read_all, reader))
-            await sink.write(batch)
-
-    lines = (await received).splitlines()
-    os.close(reader)
-    known = [message.raw for message in batch]
-    begun = len(lines) - len(known)
-    assert lines == known[:begun] + known
-    assert begun > 0
+async def test_a_file_that_is_put_aside_is_still_nobody_elses(tmp_path: Path) -> None:
+    file = tmp_path / "out.jsonl"
+    async with JsonLines(file, rotate_bytes=1) as sink:
+        for _ in range(2):
+            await sink.write([SECOND])
+        with pytest.raises(ConfigError, match="another sink"):
+            await JsonLines(file).__aenter__()
 
 
-def _read_all(descriptor: int) -> bytes:
-    parts = []
-    while part := os.read(descriptor, 65_536):
-        parts.append(part)
-    return b"".join(parts)
+async def test_what_cannot_be_put_aside_goes_on_when_it_can(tmp_path: Path) -> None:
+    file = tmp_path / "out.jsonl"
+    async with JsonLines(file, rotate_bytes=1) as sink:
+        await sink.write([FIRST])
+        file.rename(tmp_path / "moved.jsonl")
+        file.mkdir()
+        with pytest.raises(SinkUnavailable, match="File exists"):
+            await sink.write([SECOND])
+        file.rmdir()
+        await sink.write([SECOND])
+
+    assert file.read_bytes() == SECOND.raw + b"\n"
+    assert (tmp_path / "moved.jsonl").read_bytes() == FIRST.raw + b"\n"

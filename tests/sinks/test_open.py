@@ -36,6 +36,15 @@ def around(data_dir: Path) -> Surroundings:
             'Sink "warehouse": sqlite cannot write to standard output; path "-" is only for jsonl.',
         ),
         (
+            definition("jsonl", rotate_bytes=5),
+            'Sink "warehouse": rotate_bytes needs a path: standard output cannot be put aside.',
+        ),
+        (
+            definition("jsonl", path="x", rotate_bytes=-1),
+            'Sink "warehouse": rotate_bytes is -1: it must be a number of bytes, or 0 for never.',
+        ),
+        (definition("stdout", path="x"), 'Sink "warehouse": option "path" does not exist; stdout has none.'),
+        (
             definition("jsonl", events=False, objects=False),
             'Sink "warehouse" gets neither events nor objects: set one of them to true.',
         ),
