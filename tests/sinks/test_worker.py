@@ -1,6 +1,7 @@
 """The sink worker on the embedded log, with real sinks."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -219,6 +220,22 @@ async def test_a_sink_that_is_away_holds_the_batch_until_it_is_back(stage: Stage
     assert len(set(batches)) == 1  # nothing was read on
     assert lag_while_away == 20
     assert len(rows(stage.file, "pipedrive__deals")) == 20
+
+
+async def test_a_sink_that_says_when_to_come_again_is_left_alone_until_then(stage: Stage) -> None:
+    attempts: list[float] = []
+
+    async def ask_for_time(batch: Sequence[Message]) -> None:
+        attempts.append(time.monotonic())
+        if len(attempts) == 1:
+            raise SinkUnavailable("The test is busy.", retry_after_s=0.6)  # alone, the worker waits 0.1 s
+
+    await stage.send(Topic.OBJECTS, object_record(write("1", 1, {"a": 1})))
+    async with running([worker := stage.worker(Scripted(SqliteWarehouse(stage.file), ask_for_time))]):
+        await drained(worker)
+
+    first, second = attempts
+    assert second - first >= 0.6
 
 
 async def test_a_stop_does_not_wait_for_a_sink_that_is_away(stage: Stage) -> None:
