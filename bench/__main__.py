@@ -1,11 +1,11 @@
-"""`python -m bench [receiver|runners|spans|functions|end-to-end ...]`: all of them when none is named."""
+"""`python -m bench [receiver|runners|spans|functions|sinks|end-to-end ...]`: all of them when none is named."""
 
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import end_to_end, functions, receiver, report, runners, spans
+from bench import end_to_end, functions, receiver, report, runners, sinks, spans
 from console.broker import LocalKafka
 from hookmill.config import LoggingConfig
 from hookmill.telemetry import configure_logging
@@ -15,6 +15,7 @@ PARTS: dict[str, Callable[[LocalKafka], None]] = {
     "runners": runners.run,
     "spans": spans.run,
     "functions": functions.run,
+    "sinks": sinks.run,
     "end-to-end": end_to_end.run,
 }
 

@@ -20,6 +20,9 @@ PASSWORD: Final = "pass word'\\"
 
 PASSWORD_ENV: Final = "HOOKMILL_TEST_POSTGRES_PASSWORD"
 
+_DATABASE: Final = "hookmill_test"
+_OUR_SCHEMAS: Final = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"
+
 _NOBODY: Final = 65_534
 _DEADLINE_S: Final = 60.0
 
@@ -33,16 +36,19 @@ _SETTINGS: Final = {
 
 
 class PostgresServer:
-    """A server on a free port, with its data in a folder of its own; it can be killed and started again."""
+    """A server on a free port, with its data in a folder of its own; it can be killed and started again.
 
-    def __init__(self) -> None:
+    Without `fsync` it is several times faster, and still survives any end of its processes.
+    """
+
+    def __init__(self, *, fsync: bool = False) -> None:
+        self._fsync = fsync
         self._folder = Path(tempfile.mkdtemp(prefix="hookmill-postgres-"))
         self._folder.chmod(0o755)
         self._programs = _programs(self._folder)
         self._data = self._folder / "data"
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self._databases = 0
         if os.geteuid() == 0:
             os.chown(self._folder, _NOBODY, _NOBODY)
         password_file = self._folder / "password"
@@ -74,13 +80,17 @@ class PostgresServer:
             self._process.wait(_DEADLINE_S)
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def new_database(self) -> "Database":
-        """An empty one."""
-        self._databases += 1
-        name = f"test_{self._databases}"
+    def empty_database(self) -> "Database":
+        """The database of the tests, with nothing in it: to make one anew would copy 7 MB."""
         with self.connect("postgres") as connection:
-            connection.execute(f'CREATE DATABASE "{name}"'.encode())
-        return Database(self, name)
+            if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_DATABASE]).fetchone() is None:
+                connection.execute(f"CREATE DATABASE {_DATABASE}".encode())
+            connection.execute(f"ALTER DATABASE {_DATABASE} RESET ALL".encode())
+        with self.connect(_DATABASE) as connection:
+            for (schema,) in connection.execute(_OUR_SCHEMAS).fetchall():
+                connection.execute(psycopg.sql.SQL("DROP SCHEMA {} CASCADE").format(psycopg.sql.Identifier(schema)))
+            connection.execute("CREATE SCHEMA public")
+        return Database(self, _DATABASE)
 
     def connect(self, database: str, **parameters: Any) -> "psycopg.Connection[tuple[Any, ...]]":
         """A connection that commits each statement; as `postgres` unless a user is named."""
@@ -94,6 +104,7 @@ class PostgresServer:
 
     def _launch(self) -> None:
         settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
+        settings.append(f"-cfsync={'on' if self._fsync else 'off'}")
         command = [self._programs / "postgres", "-D", self._data, "-p", str(self._port), *settings]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, **_as_nobody())

@@ -53,7 +53,7 @@ class _Postgres:
     mixed = ("7", "1.5", "007", "2026-11-23", '[1,"a"]', "true", "text")
 
     def __init__(self, server: PostgresServer) -> None:
-        self._database = server.new_database()
+        self._database = server.empty_database()
 
     def sink(self) -> Sink:
         return PostgresWarehouse(self._database.address())

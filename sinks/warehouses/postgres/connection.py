@@ -35,6 +35,10 @@ _SESSION: Final = {
     "idle_in_transaction_session_timeout": "60s",  # locks of a worker that froze are free again
     "client_min_messages": "warning",
     "TimeZone": "UTC",
+    # Staged rows find theirs by the key. PostgreSQL knows nothing of a temporary table's content and would rather read
+    # the whole table: 110 ms instead of 30 for 5,000 rows of 100,000, and more with each row.
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
 }
 
 

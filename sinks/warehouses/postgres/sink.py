@@ -24,6 +24,9 @@ from sinks.warehouses.postgres.values import as_text
 _ATTEMPTS: Final = 8
 """Of one batch: two to bring the schema up to it, and some for other workers that are faster."""
 
+_SHARED: Final = "pg_advisory_xact_lock_shared"
+_EXCLUSIVE: Final = "pg_advisory_xact_lock"
+
 _DEADLINE_S: Final = 2 * (STATEMENT_TIMEOUT_S + LOCK_TIMEOUT_S)
 """For one batch. The server ends statements itself; this is for one that has stopped answering."""
 
@@ -91,7 +94,7 @@ class PostgresWarehouse:
         with self._named_failures():
             self._connection = connect(self._address)
             self._tables = Tables(self._connection, self._address.schema)
-            with self._transaction("pg_advisory_xact_lock"):
+            with self._transaction(_EXCLUSIVE):
                 self._tables.ensure_catalog()
 
     def _close(self) -> None:
@@ -114,15 +117,16 @@ class PostgresWarehouse:
                 raise
 
     def _write_all(self, batch: Sequence[Message], *, keep: bool = True) -> None:
+        lock = _SHARED
         for _ in range(_ATTEMPTS):
             try:
-                with self._transaction("pg_advisory_xact_lock_shared", keep=keep):
+                with self._transaction(lock, keep=keep):
                     self._write_rows(batch)
                 return
             except _SchemaShort as short:
                 self._change_schema(batch, short.misfits)
             except (Overtaken, psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
-                continue
+                lock = _EXCLUSIVE  # nobody of us is faster then
         raise SinkUnavailable(f"PostgreSQL warehouse {self._address}: others change the same rows all the time.")
 
     def _write_rows(self, batch: Sequence[Message]) -> None:
@@ -154,7 +158,7 @@ class PostgresWarehouse:
 
     def _change_schema(self, batch: Sequence[Message], misfits: Misfits) -> None:
         assert self._tables is not None
-        with self._transaction("pg_advisory_xact_lock"):
+        with self._transaction(_EXCLUSIVE):
             self._tables.refresh()
             self._tables.carry_out(lay_out(batch, self._tables.columns).changes)
             self._tables.widen(misfits)

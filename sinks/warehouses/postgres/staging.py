@@ -1,7 +1,8 @@
 """Rows of one table on their way: as columns that fit it, and from there into the table."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import psycopg
@@ -148,17 +149,19 @@ def _by_stored_id(writes: Mapping[str, list[ObjectRow]]) -> dict[str, list[Objec
 
 def _columns(rows: Sequence[Row]) -> dict[str, Sequence[Scalar]]:
     """Values by column; null where a row has none."""
-    names = rows[0].keys()
-    if all(row.keys() == names and list(row) == list(names) for row in rows):
+    names, *others = dict.fromkeys(map(tuple, rows))
+    if not others:  # the usual case: all rows have the same columns, in the same order
         return dict(zip(names, zip(*(row.values() for row in rows), strict=True), strict=True))
-    return {name: [row.get(name) for row in rows] for name in _names(rows)}
+    every = dict.fromkeys(chain(names, *others))
+    return {name: [row.get(name) for row in rows] for name in every}
 
 
 def _bits(rows: Sequence[Row]) -> dict[str, int | None]:
-    names = _names(rows)
+    """The bit of each column in `CHOSEN`; `None` for one that all rows have."""
+    shapes = dict.fromkeys(map(tuple, rows))
     return {
-        name: None if all(name in row for row in rows) else bit  # the usual case: every row sets every column
-        for bit, name in enumerate(names)
+        name: None if all(name in shape for shape in shapes) else bit
+        for bit, name in enumerate(dict.fromkeys(chain.from_iterable(shapes)))
     }
 
 
@@ -169,7 +172,3 @@ def _chosen(rows: Sequence[Row], bits: Mapping[str, int | None]) -> list[bytes |
         return [None] * len(rows)
     size = len(bits) // 8 + 1
     return [sum(mask for name, mask in asked.items() if name in row).to_bytes(size, "little") for row in rows]
-
-
-def _names(rows: Iterable[Row]) -> dict[str, None]:
-    return dict.fromkeys(name for row in rows for name in row)

@@ -155,10 +155,14 @@ def insert_staged(table: Table, kind: TableKind, columns: Sequence[str]) -> Comp
 def update_staged(table: Table, columns: Sequence[tuple[str, int | None]]) -> Composed:
     """Rows that still have the versions they were read with have these columns of the stage, and its versions.
 
-    A column comes with the bit that says which rows set it, or `None` when all do.
+    In the order of ids, so that workers do not lock each other out. A column comes with the bit that says which rows
+    set it, or `None` when all do.
     """
     changes = [_change(name, bit) for name, bit in columns]
-    return SQL("UPDATE {} AS t SET {} FROM {} AS s WHERE t.{id} = s.{id} AND t.{versions} = s.{expected}").format(
+    return SQL(
+        "UPDATE {} AS t SET {} FROM (SELECT * FROM {} ORDER BY {id}) AS s "
+        "WHERE t.{id} = s.{id} AND t.{versions} = s.{expected}"
+    ).format(
         Identifier(*table),
         SQL(", ").join([*changes, _change(VERSIONS, None)]),
         Identifier(stage_of(table)),

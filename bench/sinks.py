@@ -1,0 +1,103 @@
+"""Warehouses: rows per second into one sink, in batches of the size that its worker makes; no log, no worker."""
+
+import asyncio
+import os
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from bench import report
+from console.broker import LocalKafka
+from hookmill.codec import ObjectWrite
+from hookmill.config import SinksConfig
+from sinks.contract import Event, Message, Sink, SourcedObject
+from sinks.warehouses.postgres.sink import PostgresWarehouse
+from sinks.warehouses.sqlite import SqliteWarehouse
+from tests.postgres_server import PASSWORD, PASSWORD_ENV, PostgresServer
+
+ROWS = 100_000
+RUNS = 3
+BATCH = SinksConfig().batch_records
+STARTED = datetime(2026, 11, 23, 10, tzinfo=UTC)
+
+
+def run(_broker: LocalKafka) -> None:
+    """Prints rows per second of wall time, the server's work included: a warehouse is waited for."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = (Path(folder) / f"{number}.db" for number in range(RUNS))
+        compare("SQLite", lambda: SqliteWarehouse(next(files)))
+    os.environ[PASSWORD_ENV] = PASSWORD
+    server = PostgresServer(fsync=True)
+    try:
+        server.start()
+        compare("PostgreSQL", lambda: PostgresWarehouse(server.empty_database().address()))
+    finally:
+        server.stop()
+
+
+def compare(name: str, new_sink: Callable[[], Sink]) -> None:
+    """A new warehouse for each run."""
+    loads = {
+        "objects, first load": [_object(number, 1) for number in range(ROWS)],
+        "objects, all overwritten": [_object(number, 2) for number in range(ROWS)],
+        "events": [_event(number) for number in range(ROWS)],
+    }
+    rates: dict[str, list[float]] = {load: [] for load in loads}
+    for _ in range(RUNS):
+        for load, rate in zip(loads, asyncio.run(measure(new_sink(), list(loads.values()))), strict=True):
+            rates[load].append(rate)
+    for load, runs in rates.items():
+        report.line(f"{name}: {load}, 10 columns, batches of {BATCH:,}", "/s", runs)
+
+
+async def measure(sink: Sink, loads: Sequence[Sequence[Message]]) -> list[float]:
+    """Messages per second of each load, one after the other into the same warehouse."""
+    rates = []
+    async with sink:
+        for messages in loads:
+            began = time.monotonic()
+            for first in range(0, len(messages), BATCH):
+                await sink.write(messages[first : first + BATCH])
+            rates.append(len(messages) / (time.monotonic() - began))
+    return rates
+
+
+def _properties(number: int, turn: int) -> dict[str, object]:
+    return {
+        "title": f"Deal {number} of turn {turn}",
+        "value": number * 1.25 + turn,
+        "currency": "EUR",
+        "stage": f"stage {number % 7}",
+        "owner": f"owner-{number % 50}@example.com",
+        "probability": number % 100,
+        "is_won": number % 3 == 0,
+        "closes_at": (STARTED + timedelta(minutes=number)).isoformat(),
+        "note": "Called back on Monday, wants an offer by the end of the month.",
+    }
+
+
+def _object(number: int, turn: int) -> SourcedObject:
+    received_at = _iso(STARTED + timedelta(milliseconds=number))
+    version = (turn, 0, number, 0, 0)
+    write = ObjectWrite("deals", f"deal-{number}", version, f"m{number}", received_at, _properties(number, turn))
+    return SourcedObject("crm", write, b"")
+
+
+def _event(number: int) -> Event:
+    """A track call: a row of `tracks` and a row of its own table."""
+    at = _iso(STARTED + timedelta(milliseconds=number))
+    message = {
+        "type": "track",
+        "event": "Deal Changed",
+        "userId": f"u{number % 5_000}",
+        "timestamp": at,
+        "receivedAt": at,
+        "properties": {name: value for name, value in _properties(number, 1).items() if name in ("value", "stage")},
+    }
+    return Event("crm", f"message-{number}", message, b"")
+
+
+def _iso(instant: datetime) -> str:
+    return instant.isoformat(timespec="milliseconds").replace("+00:00", "Z")
