@@ -155,15 +155,16 @@ async def test_a_property_cleared_before_it_ever_had_a_value_stays_clear(warehou
     assert warehouse.rows("pipedrive", "deals")["d1"] == {"id": "d1", **STANDARD}
 
 
-async def test_objects_converge_however_they_arrive(warehouse: Warehouse) -> None:
+@pytest.mark.parametrize("objects", [5_000, pytest.param(50_000, marks=pytest.mark.nightly)])
+async def test_objects_converge_however_they_arrive(warehouse: Warehouse, objects: int) -> None:
     """Shuffled, doubled, late, partial and cleared writes in batches of any size end as in the order of versions."""
     chance = random.Random(SEED)
-    writes = [_some_write(chance, position) for position in range(3_000)]
+    writes = [_some_write(chance, objects, position) for position in range(3 * objects)]
     expected: dict[str, dict[str, Any]] = {}
     for message in writes:
         row = expected.setdefault(message.write.id, {"id": message.write.id})
         row |= {"received_at": message.write.received_at, **message.write.properties}
-    arrivals = writes + chance.choices(writes, k=1_500)
+    arrivals = writes + chance.choices(writes, k=objects)
     chance.shuffle(arrivals)
 
     await written(warehouse, *_batches(chance, arrivals))
@@ -228,11 +229,11 @@ async def test_values_are_kept_to_the_last_byte(warehouse: Warehouse) -> None:
     assert warehouse.rows("pipedrive", "deals") == {own_id: {"id": own_id, **kept, **STANDARD}}
 
 
-def _some_write(chance: random.Random, position: int) -> SourcedObject:
+def _some_write(chance: random.Random, objects: int, position: int) -> SourcedObject:
     names = chance.sample("abcdefgh", chance.choice((1, 2, 4, 8)))
     properties = {name: chance.choice((None, chance.randrange(1_000), f"text {position}")) for name in names}
     at = f"2026-11-23T10:00:{position % 60:02}.000Z"
-    return write(f"d{chance.randrange(200)}", position, _as_text(properties), received_at=at)
+    return write(f"d{chance.randrange(objects)}", position, _as_text(properties), received_at=at)
 
 
 def _as_text(properties: dict[str, Any]) -> dict[str, Any]:
@@ -242,6 +243,6 @@ def _as_text(properties: dict[str, Any]) -> dict[str, Any]:
 
 def _batches(chance: random.Random, messages: list[SourcedObject]) -> Iterator[list[SourcedObject]]:
     while messages:
-        size = chance.choice((1, 7, 100, 500))
+        size = chance.choice((1, 7, 500, 5_000))
         yield messages[:size]
         messages = messages[size:]
