@@ -8,6 +8,7 @@ from hookmill.errors import ConfigError
 from hookmill.lifecycle import Readiness, Resource, Service
 from hookmill.log import Log, open_log
 from hookmill.registry import Registry, RegistryView, Sink
+from hookmill.retry import RetryPolicy
 from hookmill.topics import Topic
 from ingest.receiver import Receiver
 from processors.service import FunctionStage
@@ -65,8 +66,10 @@ def sink_workers(config: Config, log: Log, definitions: Sequence[Sink]) -> list[
     """One worker per sink."""
     names = config.topics.names
     around = Surroundings(config.data_dir, log, names, config.sinks.allow_private_network)
+    policy = RetryPolicy(delays_s=config.retry.delays_s)
     return [
-        SinkWorker(config.sinks, definition, log, names, open_sink(definition, around)) for definition in definitions
+        SinkWorker(config.sinks, definition, log, names, open_sink(definition, around), policy)
+        for definition in definitions
     ]
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from hookmill import headers
+from hookmill.errors import FailureKind
 from hookmill.records import NewRecord, Record, Span, TopicPartition
+from hookmill.retry import RetryPolicy
 from hookmill.topics import Topic, TopicNames
 from sinks.contract import Message, RecordRejected, SourcedObject
-from sinks.dead_letters import Refusal, dead_letter
+from sinks.dead_letters import Refusal, set_aside
 from sinks.decode import Undecodable, decode_event, decode_object_write
 from sinks.filter import Wants, everything
 
@@ -96,14 +98,17 @@ class Batch:
         """The messages that the sink rejected are no longer among `messages`."""
         error_class = type(rejection).__name__
         for index, reason in rejection.rejected.items():
-            self._refused.append((self._accepted[index][0], Refusal(error_class, reason)))
+            kind = FailureKind.RETRIABLE if index in rejection.retriable else FailureKind.FINAL
+            self._refused.append((self._accepted[index][0], Refusal(error_class, reason, kind)))
         self._accepted = [pair for index, pair in enumerate(self._accepted) if index not in rejection.rejected]
 
-    def dead_letters(self, now_ms: int) -> list[NewRecord]:
-        """A dead letter for each refused record."""
-        return [
-            dead_letter(record, self._topics[record.topic].stage, refusal, now_ms) for record, refusal in self._refused
-        ]
+    def set_aside(self, policy: RetryPolicy, now_ms: int) -> dict[Topic, list[NewRecord]]:
+        """What becomes of the refused records: dead letters, and those that come again, by topic."""
+        found: dict[Topic, list[NewRecord]] = {}
+        for record, refusal in self._refused:
+            topic, changed = set_aside(record, self._topics[record.topic].stage, refusal, policy, now_ms)
+            found.setdefault(topic, []).append(changed)
+        return found
 
     def forget(self, partitions: Collection[TopicPartition]) -> None:
         """Another reader gets these partitions; what is here of them is not ours to finish."""

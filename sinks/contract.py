@@ -1,6 +1,6 @@
 """What a sink is to its worker: batches of messages in, durable when `write` returns."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -24,15 +24,18 @@ class SinkUnavailable(HookmillError):
 
 
 class RecordRejected(HookmillError):
-    """The destination refuses single messages of the batch for good; the others of the batch are not written.
+    """The destination refuses single messages of the batch; the others of the batch are not written.
 
-    `rejected` maps the index in the batch to the reason. The worker takes those out and writes the rest again.
+    `rejected` maps the index in the batch to the reason. The worker takes those out and writes the rest again. Those
+    that are `retriable` too may fare better later: they come again by the delay topics, as often as webhooks do. The
+    others are refused for good.
     """
 
     kind = FailureKind.FINAL
 
-    def __init__(self, rejected: dict[int, str]) -> None:
+    def __init__(self, rejected: dict[int, str], retriable: Collection[int] = ()) -> None:
         self.rejected = rejected
+        self.retriable = frozenset(retriable)
         super().__init__(f"{len(rejected)} messages refused, the first because {next(iter(rejected.values()))}")
 
 

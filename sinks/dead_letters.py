@@ -1,10 +1,13 @@
-"""The dead letter that a record of this stage becomes."""
+"""What a record becomes that the sink does not have: a dead letter, or one that comes again."""
 
 from dataclasses import dataclass
 from typing import Final
 
 from hookmill import headers
+from hookmill.errors import FailureKind
 from hookmill.records import NewRecord, Record
+from hookmill.retry import Delay, RetryPolicy
+from hookmill.topics import Topic
 
 _MAX_ERROR_BYTES: Final = 1_024
 """DESIGN section 4: the message is cut to 1 KiB."""
@@ -12,14 +15,18 @@ _MAX_ERROR_BYTES: Final = 1_024
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a record ends here: the class of the error, and its text."""
+    """Why a record ends here: the class of the error, its text, and whether for good (`FINAL`) or not (`RETRIABLE`)."""
 
     error_class: str
     text: str
+    kind: FailureKind = FailureKind.FINAL
 
 
-def dead_letter(record: Record, stage: str, refusal: Refusal, now_ms: int) -> NewRecord:
-    """The record with its bytes, key and headers unchanged, and in further headers what happened.
+def set_aside(
+    record: Record, stage: str, refusal: Refusal, policy: RetryPolicy, now_ms: int
+) -> tuple[Topic, NewRecord]:
+    """The record for a delay topic or the dead letters: its bytes, key and headers unchanged, and in further headers
+    what happened.
 
     `stage` says who gets it back: `events:<sink>` or `objects:<sink>`. Where a record has failed before, the time of
     the first failure stays.
@@ -32,7 +39,13 @@ def dead_letter(record: Record, stage: str, refusal: Refusal, now_ms: int) -> Ne
         headers.FIRST_FAILED_AT: headers.header(record.headers, headers.FIRST_FAILED_AT) or now,
         headers.LAST_FAILED_AT: now,
     }
+    hop = policy.next_hop(refusal.kind, headers.delivery_count(record.headers), now_ms)
+    topic = Topic.DEAD_LETTERS
+    if isinstance(hop, Delay):
+        topic = hop.topic
+        changes[headers.DELIVERY_COUNT] = b"%d" % hop.delivery_count
+        changes[headers.NOT_BEFORE] = b"%d" % hop.not_before_ms
     value = record.value
     if value is None and record.key is None:
         value = b""  # the log takes no record without either
-    return NewRecord(value=value, key=record.key, headers=headers.with_headers(record.headers, changes))
+    return topic, NewRecord(value=value, key=record.key, headers=headers.with_headers(record.headers, changes))

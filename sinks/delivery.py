@@ -5,7 +5,9 @@ import time
 from hookmill.errors import CommitRefused
 from hookmill.log.contract import RecordReader, RecordSender
 from hookmill.registry import Sink as SinkDefinition
+from hookmill.retry import RetryPolicy
 from hookmill.telemetry import get_logger
+from hookmill.topics import Topic, TopicNames
 from sinks.batch import Batch
 from sinks.contract import RecordRejected, Sink
 from sinks.metrics import SinkMetrics
@@ -16,9 +18,13 @@ logger = get_logger(__name__)
 class Delivery:
     """Brings batches to one sink. The sink is opened by the first need and closed by `close`."""
 
-    def __init__(self, definition: SinkDefinition, sink: Sink, metrics: SinkMetrics) -> None:
+    def __init__(
+        self, definition: SinkDefinition, sink: Sink, metrics: SinkMetrics, names: TopicNames, policy: RetryPolicy
+    ) -> None:
         self._name = definition.name
         self._sink = sink
+        self._names = names
+        self._policy = policy
         self._metrics = metrics
         self._is_open = False
 
@@ -34,31 +40,36 @@ class Delivery:
             self._is_open = False
             await self._sink.__aexit__(None, None, None)
 
-    async def finish(self, batch: Batch, sender: RecordSender, dead_letters: str, reader: RecordReader) -> None:
-        """Every message is in the sink, every refused record on the topic `dead_letters`, the positions are committed.
+    async def finish(self, batch: Batch, sender: RecordSender, reader: RecordReader) -> None:
+        """Every message is in the sink, every refused record on the dead letters or a delay topic, all is committed.
 
         Errors: `SinkUnavailable`, `LogUnavailable`, `LogFull`: do it again with what is left of the batch, whatever
         was done already is done again without harm.
         """
         began = time.monotonic()
         await self._write(batch)
-        dead = batch.dead_letters(time.time_ns() // 1_000_000)
-        await sender.send(dead_letters, dead)
+        aside = batch.set_aside(self._policy, time.time_ns() // 1_000_000)
+        for topic, records in aside.items():
+            await sender.send(self._names.full(topic), records)
+        dead = len(aside.get(Topic.DEAD_LETTERS, ()))
+        delayed = sum(map(len, aside.values())) - dead
         events, objects = batch.count()
         await self._commit(batch, reader)
         self._metrics.unwanted.inc(batch.unwanted)
-        if not (events or objects or dead):
+        if not (events or objects or aside):
             return  # nothing for this sink
         self._metrics.written.inc()
         self._metrics.events.inc(events)
         self._metrics.objects.inc(objects)
-        self._metrics.dead_letters.inc(len(dead))
+        self._metrics.dead_letters.inc(dead)
+        self._metrics.delayed.inc(delayed)
         logger.info(
             "batch.written",
             sink=self._name,
             events=events,
             objects=objects,
-            dead_letters=len(dead),
+            dead_letters=dead,
+            delayed=delayed,
             duration_ms=round((time.monotonic() - began) * 1_000, 1),
         )
 

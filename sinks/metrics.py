@@ -17,6 +17,7 @@ _WRITE: Final = Histogram(
 )
 _DEAD_LETTERS: Final = Counter("hookmill_sinks_dead_letters_total", "Records that became dead letters.", ("sink",))
 _UNWANTED: Final = Counter("hookmill_sinks_unwanted_total", "Messages that the sink's filter leaves out.", ("sink",))
+_DELAYED: Final = Counter("hookmill_sinks_delayed_total", "Records that come to the sink again later.", ("sink",))
 _LAG: Final = Gauge(
     "hookmill_sinks_lag_records", "Records between the sink's position and the end.", ("sink", "topic", "partition")
 )
@@ -34,6 +35,7 @@ class SinkMetrics:
         self.unavailable = _BATCHES.labels(sink, "unavailable")
         self.write_seconds = _WRITE.labels(sink)
         self.dead_letters = _DEAD_LETTERS.labels(sink)
+        self.delayed = _DELAYED.labels(sink)
         self.unwanted = _UNWANTED.labels(sink)
         self._lag: dict[TopicPartition, Gauge] = {}
 

@@ -11,8 +11,9 @@ from hookmill.errors import LogFull, LogUnavailable
 from hookmill.log.contract import Log, RecordReader, RecordSender
 from hookmill.records import TopicPartition
 from hookmill.registry import Sink as SinkDefinition
+from hookmill.retry import RetryPolicy
 from hookmill.telemetry import get_logger
-from hookmill.topics import Topic, TopicNames
+from hookmill.topics import TopicNames
 from sinks.batch import Batch, intakes
 from sinks.contract import Sink, SinkUnavailable
 from sinks.delivery import Delivery
@@ -43,7 +44,13 @@ class SinkWorker:
     """
 
     def __init__(
-        self, config: SinksConfig, definition: SinkDefinition, log: Log, names: TopicNames, sink: Sink
+        self,
+        config: SinksConfig,
+        definition: SinkDefinition,
+        log: Log,
+        names: TopicNames,
+        sink: Sink,
+        policy: RetryPolicy | None = None,
     ) -> None:
         self.name = f"sink {definition.name}"
         self._config = config
@@ -52,7 +59,7 @@ class SinkWorker:
         self._names = names
         self._intakes = intakes(definition.name, names, events=definition.events, objects=definition.objects)
         self._metrics = SinkMetrics(definition.name)
-        self._delivery = Delivery(definition, sink, self._metrics)
+        self._delivery = Delivery(definition, sink, self._metrics, names, policy or RetryPolicy())
         self._wants = wants(definition.only)
         self._batch = Batch(self._intakes, self._wants)
         self._stack = contextlib.AsyncExitStack()
@@ -152,9 +159,7 @@ class SinkWorker:
             asked_s = 0.0
             self._between_writes.clear()
             try:
-                await self._delivery.finish(
-                    self._batch, self._sender, self._names.full(Topic.DEAD_LETTERS), self._reader
-                )
+                await self._delivery.finish(self._batch, self._sender, self._reader)
                 return
             except SinkUnavailable as error:
                 asked_s = error.retry_after_s

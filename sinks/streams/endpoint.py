@@ -20,9 +20,16 @@ _OF_THE_ENDPOINT: Final = frozenset({401, 403, 404, 405, 407, 408, 410, 425, 429
 """Of the 4xx those that would come for any body: about credentials, the address, or the moment. One wrong key must not
 turn every message into a dead letter."""
 
+_AWAY: Final = frozenset({502, 503, 504})
+"""Of the 5xx those of a gateway, or of a server that says that it is away."""
+
 
 class Refused(Exception):
     """The destination will never take this body."""
+
+
+class Stumbled(SinkUnavailable):
+    """The destination fails, maybe of this body alone."""
 
 
 class Endpoint:
@@ -52,8 +59,8 @@ class Endpoint:
     async def post(self, body: bytes, headers: Headers) -> None:
         """The destination has answered 2xx.
 
-        Errors: `Refused`: this body is at fault. `SinkUnavailable`: any other would fare as badly; of this one it is
-        not known whether it was taken.
+        Errors: `Refused`: this body is at fault. `SinkUnavailable`: any other would fare as badly, unless it is
+        `Stumbled`; of this one it is not known whether it was taken.
         """
         if len(body) > MAX_BODY_BYTES:
             raise Refused(f"its {len(body)} bytes exceed the limit of {MAX_BODY_BYTES} bytes for a request")
@@ -71,7 +78,9 @@ class Endpoint:
     def _fail(self, answer: Answer) -> None:
         if 400 <= answer.status < 500 and answer.status not in _OF_THE_ENDPOINT:
             raise Refused(f"{self._host} answered {answer.status}")
-        raise SinkUnavailable(f"{self._host} answered {answer.status}.", _retry_after_s(answer.headers))
+        stumbles = answer.status >= 500 and answer.status not in _AWAY
+        failure = Stumbled if stumbles else SinkUnavailable
+        raise failure(f"{self._host} answered {answer.status}.", _retry_after_s(answer.headers))
 
 
 def check_url(url: str) -> None:

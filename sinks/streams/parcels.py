@@ -1,12 +1,13 @@
 """What requests carry: pieces that belong to messages of the batch, packed into parcels and delivered each once."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sinks.contract import RecordRejected, SinkUnavailable
-from sinks.streams.endpoint import Refused
+from sinks.streams.endpoint import Refused, Stumbled
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,10 @@ class Piece:
     group: str = ""
     """Only pieces of one group go into one parcel."""
 
+
+_MAX_STUMBLES: Final = 5
+"""As often a destination may fail of one piece before the piece makes way for others, some 2 s after the first time.
+It comes again over the next hour, so that a destination that fails of everything for a while loses nothing."""
 
 Parcel = tuple[Piece, ...]
 Post = Callable[[Parcel], Awaitable[None]]
@@ -59,15 +64,19 @@ class Courier:
         self._lanes = lanes
         """Requests at once; with 1 the parcels keep their order."""
         self._taken: set[str] = set()
+        self._stumbles: Counter[str] = Counter()
 
     async def deliver(self, pieces: Sequence[Piece], max_pieces: int, max_bytes: int) -> None:
         """Every piece is taken. A parcel that is refused is halved until the pieces at fault are alone.
+
+        A piece that is alone in its parcel and that the destination fails of again and again is rejected too, for now.
 
         Errors: `RecordRejected` for all of them; `SinkUnavailable`.
         """
         missing = [piece for piece in pieces if piece.key not in self._taken]
         waiting = deque(pack(missing, max_pieces, max_bytes))
         rejected: dict[int, str] = {}
+        delayed: set[int] = set()
         failures: list[SinkUnavailable] = []
 
         async def lane() -> None:
@@ -82,7 +91,11 @@ class Courier:
                         half = len(parcel) // 2
                         waiting.extendleft((parcel[half:], parcel[:half]))
                 except SinkUnavailable as error:
-                    failures.append(error)
+                    if isinstance(error, Stumbled) and self._is_too_often(parcel):
+                        rejected.update(dict.fromkeys(parcel[0].indexes, str(error)))
+                        delayed.update(parcel[0].indexes)
+                    else:
+                        failures.append(error)
                 else:
                     self._taken.update(piece.key for piece in parcel)
 
@@ -90,7 +103,14 @@ class Courier:
             for _ in range(min(self._lanes, len(waiting))):
                 lanes.create_task(lane())
         if rejected:
-            raise RecordRejected(rejected)
+            raise RecordRejected(rejected, delayed)
         if failures:
             raise max(failures, key=lambda failure: failure.retry_after_s)
         self._taken.clear()
+        self._stumbles.clear()
+
+    def _is_too_often(self, parcel: Parcel) -> bool:
+        if len(parcel) > 1:
+            return False
+        self._stumbles[parcel[0].key] += 1
+        return self._stumbles[parcel[0].key] >= _MAX_STUMBLES

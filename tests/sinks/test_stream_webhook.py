@@ -101,6 +101,35 @@ async def test_what_is_no_fault_of_the_message_is_waited_for(destination: Destin
     assert [request.path for request in destination.requests] == ["/", "/"]
 
 
+async def test_a_message_of_which_the_destination_fails_makes_way_for_others(destination: Destination) -> None:
+    async def fail_of_one(request: Request) -> web.Response:
+        return web.Response(status=500 if request.headers["Webhook-Id"] == "m1" else 200)
+
+    destination.answer = fail_of_one
+    batch = [event(f"m{number}") for number in range(3)]
+    async with sink_to(destination.url()) as sink:
+        for _ in range(4):
+            with pytest.raises(SinkUnavailable):
+                await sink.write(batch)
+        with pytest.raises(RecordRejected) as caught:
+            await sink.write(batch)
+        await sink.write([batch[0], batch[2]])
+
+    assert caught.value.rejected == {1: "127.0.0.1 answered 500."}
+    assert caught.value.retriable == {1}
+    ids = [request.headers["Webhook-Id"] for request in destination.requests]
+    assert sorted(ids) == ["m0"] + ["m1"] * 5 + ["m2"]
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+async def test_a_destination_that_is_away_is_waited_for_without_end(destination: Destination, status: int) -> None:
+    destination.answer = answering(status)
+    async with sink_to(destination.url()) as sink:
+        for _ in range(20):
+            with pytest.raises(SinkUnavailable):
+                await sink.write([PAID])
+
+
 async def test_a_batch_that_comes_again_posts_only_what_is_missing(destination: Destination) -> None:
     async def fail_the_last(request: Request) -> web.Response:
         return web.Response(status=503 if request.headers["Webhook-Id"] == "m40" else 200)

@@ -38,6 +38,7 @@ TOPICS = frozenset(
         Topic.OBJECTS,
         Topic.OBJECTS_REDELIVERY,
         Topic.DEAD_LETTERS,
+        Topic.DELAY_5S,
     )
 )
 
@@ -220,6 +221,49 @@ async def test_a_sink_that_is_away_holds_the_batch_until_it_is_back(stage: Stage
     assert len(set(batches)) == 1  # nothing was read on
     assert lag_while_away == 20
     assert len(rows(stage.file, "pipedrive__deals")) == 20
+
+
+async def test_a_message_that_may_fare_better_later_comes_again_to_this_sink(stage: Stage) -> None:
+    before = metric("hookmill_sinks_delayed_total")
+
+    async def refuse_for_now(batch: Sequence[Message]) -> None:
+        if len(batch) == 2:
+            raise RecordRejected({1: "The test refuses it."}, retriable={1})
+
+    records = [object_record(write(str(n), n, {"a": n})) for n in (1, 2)]
+    await stage.send(Topic.OBJECTS, *records)
+    async with running([worker := stage.worker(Scripted(SqliteWarehouse(stage.file), refuse_for_now))]):
+        await drained(worker)
+
+        (delayed,) = await stage.read(Topic.DELAY_5S, 1)
+        assert set(rows(stage.file, "pipedrive__deals")) == {"1"}
+        assert (delayed.value, delayed.key) == (records[1].value, records[1].key)
+        found = dict(delayed.headers)
+        assert found[headers.STAGE] == b"objects:warehouse"
+        assert found[headers.DELIVERY_COUNT] == b"2"
+        assert found[headers.ERROR] == b"The test refuses it."
+        assert int(found[headers.NOT_BEFORE]) - int(found[headers.LAST_FAILED_AT]) == 5_000
+        assert metric("hookmill_sinks_delayed_total") - before == 1
+
+        await stage.send(Topic.OBJECTS_REDELIVERY, NewRecord(delayed.value, delayed.key, delayed.headers))
+        await drained(worker)
+    assert set(rows(stage.file, "pipedrive__deals")) == {"1", "2"}
+
+
+async def test_a_message_that_was_refused_as_often_as_there_are_rungs_is_a_dead_letter(stage: Stage) -> None:
+    async def refuse(batch: Sequence[Message]) -> None:
+        raise RecordRejected({0: "The test refuses it."}, retriable={0})
+
+    record = object_record(write("1", 1, {"a": 1}))
+    changes = {headers.STAGE: b"objects:warehouse", headers.DELIVERY_COUNT: b"6"}
+    last = NewRecord(record.value, record.key, headers.with_headers(record.headers, changes))
+    await stage.send(Topic.OBJECTS_REDELIVERY, last)
+    async with running([worker := stage.worker(Scripted(SqliteWarehouse(stage.file), refuse))]):
+        (dead,) = await stage.dead_letters(1)
+        await drained(worker)
+
+    assert dead.value == record.value
+    assert headers.header(dead.headers, headers.NOT_BEFORE) is None
 
 
 async def test_a_sink_that_says_when_to_come_again_is_left_alone_until_then(stage: Stage) -> None:
