@@ -207,19 +207,19 @@ def test_a_replay_that_is_killed_at_random_is_resumed_until_everything_was_sent(
     seed = time.time_ns()
     print(f"seed {seed}")
     chance = random.Random(seed)
-    count = 2_000
+    count = 4_000
     webhooks = [webhook(3, **{"request-id": b"%d" % number}) for number in range(count)]
     fill(embedded, *webhooks)
     journals = Journals(embedded.config.data_dir / "replays")
-    arguments = ["--source", "shop", *FROM_TO, "--rate", "800", "--yes"]
+    arguments = ["--source", "shop", *FROM_TO, "--rate", "2000", "--yes"]
 
     stops = 0
     while not journals.all() or journals.all()[0].state is not State.DONE:
         process = start(embedded, arguments)
         sent = journals.all()[0].sent if journals.all() else 0
-        goal = min(count, sent + chance.randint(1, 900))
+        goal = min(count, sent + chance.randint(400, 1_000))
         wait_for(functools.partial(has_sent, journals, goal))
-        time.sleep(chance.random() * 0.3)  # anywhere between two batches
+        time.sleep(chance.random() * 0.25)  # anywhere between two batches
         stops += process.poll() is None
         process.send_signal(chance.choice([signal.SIGKILL, signal.SIGINT]))
         process.wait(20)
@@ -229,7 +229,7 @@ def test_a_replay_that_is_killed_at_random_is_resumed_until_everything_was_sent(
     print(f"{stops} times stopped, {len(found) - count} sent twice")
     assert stops >= 2
     assert len(set(found)) == count
-    assert len(found) <= count + 800 * stops
+    assert len(found) <= count + 500 * stops
     assert journals.all()[0].sent == count
     assert replay(embedded, *arguments)[0] == 78
 

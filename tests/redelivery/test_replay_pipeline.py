@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import random
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from hookmill import headers
 from hookmill.codec import HttpRequest, encode
 from hookmill.config import ProcessorsConfig
 from hookmill.lifecycle import running
@@ -27,6 +30,7 @@ from redelivery.replay_plan import Mode, ReplayPlan
 from redelivery.scan import Scan
 from sinks.warehouses.sqlite import SqliteWarehouse
 from sinks.worker import SinkWorker
+from tests.processes import HOOKMILL, clean_environment
 from tests.processors.parts import ScriptedPool, failed, ok
 from tests.redelivery.installation import Installation, install
 
@@ -290,3 +294,92 @@ async def test_webhooks_that_fail_in_a_replay_are_dead_letters_and_their_rows_st
 
         assert live.rows() == before
         assert len(await live.installation.records(Topic.DEAD_LETTERS)) == 100
+
+
+@pytest.mark.timeout(900)
+async def test_a_recompute_that_is_killed_and_resumed_gives_what_a_fresh_run_gives(tmp_path: Path) -> None:
+    seed = time.time_ns()
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    count = 1_000
+    async with pipeline(tmp_path / "fresh", count, "new") as fresh:
+        wanted = fresh.rows()
+
+    async with pipeline(tmp_path / "live", count) as live:
+        chosen = ["--source", "shop", "--from", "1d", "--to", "now", "--mode", "recompute", "--function-version", "new"]
+        journals = Journals(live.installation.config.data_dir / "replays")
+        await killed_at(live, journals, chance.randint(0, 399), *chosen, "--rate", "200", "--yes")
+        (progress,) = journals.all()
+        await killed_at(live, journals, chance.randint(progress.sent, 799), "--resume", progress.plan.id)
+        assert await (await replaying(live, "--resume", progress.plan.id)).wait() == 0
+        await live.drain()
+
+        assert live.rows() == wanted
+
+
+async def killed_at(live: Pipeline, journals: Journals, sent: int, *arguments: str) -> None:
+    """The command has sent more than so many, and is gone a moment later: it sends once a second."""
+    process = await replaying(live, *arguments)
+    async with asyncio.timeout(60):
+        while not any(progress.sent > sent for progress in journals.all()):
+            await asyncio.sleep(0.01)
+    process.kill()
+    await process.wait()
+    assert journals.all()[0].state is State.UNFINISHED
+
+
+async def replaying(live: Pipeline, *arguments: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        HOOKMILL,
+        "replay",
+        *arguments,
+        env=clean_environment(live.installation.environment),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.timeout(900)
+async def test_the_same_webhooks_give_the_same_bytes_and_ids_again(tmp_path: Path) -> None:
+    """Matrix row 49."""
+    async with pipeline(tmp_path, 500, "new") as live:
+        await live.replay(Mode.REPAIR)
+        await live.replay(Mode.REPAIR)
+
+        for topic, in_live in ((Topic.EVENTS, 1_000), (Topic.OBJECTS, 500)):
+            records = await live.installation.records(topic)
+            made = Counter(
+                (headers.text_header(record.headers, headers.MESSAGE_ID), record.key, record.value)
+                for record in records
+                if headers.generation(record.headers)
+            )
+            assert (len(records), len(made), set(made.values())) == (3 * in_live, in_live, {2})
+
+
+@pytest.mark.timeout(900)
+async def test_live_webhooks_run_before_a_replay_that_was_there_first(tmp_path: Path) -> None:
+    ran: list[str] = []
+
+    def note(code: Code, invocation: Invocation) -> Outcome:
+        ran.append(invocation.request_id)
+        return Outcome(Status.DROPPED, 0.01)
+
+    installation = await install(tmp_path / "data", None)
+    await publish(installation.log, installation.names.full(Topic.REGISTRY), [OLD, SHOP])
+    for start in range(0, 20_000, 1_000):
+        some = [webhook(number) for number in range(start, start + 1_000)]
+        asked = {headers.REPLAY_ID: b"replay-1", headers.GENERATION: b"-1"}
+        await installation.send(
+            Topic.WEBHOOKS_REPLAY,
+            *(NewRecord(each.value, headers=headers.with_headers(each.headers, asked)) for each in some),
+        )
+    await installation.send(Topic.WEBHOOKS, *(webhook(number) for number in range(20_000, 20_100)))
+
+    async with running([FunctionStage(installation.config, lambda processors: ScriptedPool(note))]):
+        async with asyncio.timeout(60):
+            while len(ran) < 20_100:
+                await asyncio.sleep(0.05)
+
+    last_live = max(place for place, request_id in enumerate(ran) if int(request_id[1:]) >= 20_000)
+    print(f"{last_live - 99:,} of 20,000 replayed webhooks ran before the last live one")
+    assert last_live < 10_000
