@@ -49,7 +49,7 @@ def compare(name: str, new_sink: Callable[[], Sink]) -> None:
         for load, rate in zip(loads, asyncio.run(measure(new_sink(), list(loads.values()))), strict=True):
             rates[load].append(rate)
     for load, runs in rates.items():
-        report.line(f"{name}: {load}, 10 columns, batches of {BATCH:,}", "/s", runs)
+        report.line(f"{name}: {load}, 10 columns, batches of {BATCH:,}", "/s, wall time", runs)
 
 
 async def measure(sink: Sink, loads: Sequence[Sequence[Message]]) -> list[float]:
