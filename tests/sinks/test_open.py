@@ -1,5 +1,6 @@
 """Kinds and options of sinks."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -91,3 +92,14 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 def test_sinks_describe_themselves() -> None:
     assert describe_sink(definition("sqlite"), Path("d")) == "events and objects to sqlite d/warehouse.db"
     assert describe_sink(definition("jsonl", objects=False), Path("d")) == "events to jsonl on standard output"
+
+
+def test_the_sinks_of_the_documentation_can_be_opened() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "sinks.md").read_text()
+    tables = tomllib.loads(text.partition("```toml\n")[2].partition("```")[0])
+
+    for name, table in tables.items():
+        options = {option: value for option, value in table.items() if option not in ("kind", "only")}
+        check_sink(Sink(name, table["kind"], events=True, objects=True, options=options))
+
+    assert {"segment", "webhook", "kafka", "jsonl"} <= {table["kind"] for table in tables.values()}
