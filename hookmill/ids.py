@@ -29,13 +29,13 @@ def derived_request_id(source: str, delivery_id: str) -> str:
     return str(uuid.UUID(int=number & _UUID_CONTENT | _UUID_VERSION_8))
 
 
-def message_id(source: str, request_id: str, kind: str, index: int, generation: int = 0) -> str:
+def message_id(source: str, request_id: str, kind: str, index: int) -> str:
     """128 bits of SHA-256 in lower-case base32, 26 characters: the same for every repetition of the same work.
 
-    `kind` is `event` or `object`, `index` counts the calls of that kind within the invocation from 0, `generation` is 0
-    but for a replay that asks for new ids.
+    `kind` is `event` or `object`, `index` counts the calls of that kind within the invocation from 0. Replays keep ids;
+    the 0 at the end is from when they could have changed them.
     """
-    return _hashed(f"{_SCHEME}\x00{source}\x00{request_id}\x00{kind}\x00{index}\x00{generation}")
+    return _hashed(f"{_SCHEME}\x00{source}\x00{request_id}\x00{kind}\x00{index}\x000")
 
 
 def chosen_message_id(source: str, chosen: str) -> str:
