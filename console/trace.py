@@ -31,7 +31,7 @@ _CLOCK_SKEW_MS: Final = 300_000
 """Before the instant in the request id, so that the clocks of receiver and log may differ."""
 _UUID7: Final = 7
 _DELAYS: Final = (Topic.DELAY_5S, Topic.DELAY_25S, Topic.DELAY_125S, Topic.DELAY_625S, Topic.DELAY_3125S)
-_TO_FUNCTIONS: Final = (Topic.WEBHOOKS, Topic.WEBHOOKS_REDELIVERY, Topic.WEBHOOKS_REPLAY)
+_TO_FUNCTIONS: Final = (Topic.WEBHOOKS, Topic.WEBHOOKS_SLOW, Topic.WEBHOOKS_REDELIVERY, Topic.WEBHOOKS_REPLAY)
 _TO_SINKS: Final = (Topic.EVENTS, Topic.OBJECTS, Topic.EVENTS_REDELIVERY, Topic.OBJECTS_REDELIVERY)
 _TOPICS: Final = (*_TO_FUNCTIONS, *_DELAYS, Topic.INVOCATIONS, *_TO_SINKS, Topic.DEAD_LETTERS)
 
@@ -150,6 +150,8 @@ def _describe(topic: Topic, record: Record, readers: _Readers) -> str:
     match topic:
         case Topic.WEBHOOKS:
             return f"received: {_call(record)}" + ("" if readers.has_run(record) else "; waits for the function stage")
+        case Topic.WEBHOOKS_SLOW:
+            return "on the slow lane" + ("" if readers.has_run(record) else "; waits for its turn")
         case Topic.WEBHOOKS_REDELIVERY | Topic.WEBHOOKS_REPLAY:
             why = _why(record)
             return f"back for delivery {headers.delivery_count(record.headers)}{why}" + (

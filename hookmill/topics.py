@@ -20,6 +20,7 @@ class Topic(StrEnum):
     WEBHOOKS = "webhooks"
     WEBHOOKS_REDELIVERY = "webhooks.redelivery"
     WEBHOOKS_REPLAY = "webhooks.replay"
+    WEBHOOKS_SLOW = "webhooks.slow"
     EVENTS = "events"
     EVENTS_REDELIVERY = "events.redelivery"
     OBJECTS = "objects"
@@ -53,6 +54,7 @@ _RETENTION_DAYS: Final[dict[Topic, int]] = {
     Topic.WEBHOOKS: 14,
     Topic.WEBHOOKS_REDELIVERY: 7,
     Topic.WEBHOOKS_REPLAY: 7,
+    Topic.WEBHOOKS_SLOW: 14,
     Topic.EVENTS: 14,
     Topic.EVENTS_REDELIVERY: 7,
     Topic.OBJECTS: 14,

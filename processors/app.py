@@ -3,13 +3,13 @@
 import asyncio
 import logging
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
 import faust
 from faust.app.base import BootStrategy
-from faust.types import AgentT
+from faust.types import AgentT, ChannelT
 from mode import CrashingSupervisor
 
 from hookmill.config import Config, load_config
@@ -19,6 +19,9 @@ from processors.agents import span_agent
 from processors.stage import PoolMaker, Stage, process_pool
 
 APP_ID: Final = "hookmill-processors"
+
+_SLOW_SHARE: Final = 4
+"""At most one runner of so many works for the slow lane, in turn with the sources of the main lane."""
 
 _faust_log = logging.getLogger("faust.app")
 """What Faust says of its services: under its name, not this module's, so that the level for libraries applies."""
@@ -55,7 +58,11 @@ class _SpanFeeder(faust.Service):
         self._stage = await Stage(self._app.config, self._app.make_pool).__aenter__()
         # Faust holds queues back until its consumer has partitions, and it has no consumer.
         self._app.flow_control.resume()
-        self._running = [self.add_future(self._stage.run()), self.add_future(self._put_spans(self._stage))]
+        self._running = [
+            self.add_future(self._stage.run()),
+            self.add_future(_put(self._stage.next_span, self._app.spans)),
+            self.add_future(_put(self._stage.next_slow_span, self._app.slow_spans)),
+        ]
 
     async def on_stop(self) -> None:
         if self._stage is None:
@@ -67,7 +74,7 @@ class _SpanFeeder(faust.Service):
         await self._stage.drain(0.0 if self.crashed else self._app.config.processors.drain_timeout_s)
         # The agents end before the log and the runners that they use. Stopped by `AgentManager`, which cancels them
         # before it marks them as stopping, an agent at work would count as crashed.
-        await self._app.functions.stop()
+        await asyncio.gather(self._app.functions.stop(), self._app.slow_functions.stop())
         await self._stage.__aexit__(None, None, None)
 
     async def work(self, span: Span) -> None:
@@ -75,10 +82,10 @@ class _SpanFeeder(faust.Service):
         assert self._stage is not None
         await self._stage.work(span)
 
-    async def _put_spans(self, stage: Stage) -> None:
-        while True:
-            span = await stage.next_span()
-            await self._app.spans.put(span)  # type: ignore[arg-type]  # channels carry any value, not only events
+
+async def _put(next_span: Callable[[], Awaitable[Span]], channel: ChannelT[Any]) -> None:
+    while True:
+        await channel.put(await next_span())  # type: ignore[arg-type]  # channels carry any value, not only events
 
 
 class StageApp(faust.App):
@@ -95,12 +102,15 @@ class StageApp(faust.App):
         self.load = load
         self._feeder: _SpanFeeder | None = None
         self.spans = self.channel(maxsize=1)  # the feeder holds the others, and knows which goes first
-        self.functions: AgentT[Any] = span_agent(self, self.spans, self._work)
+        self.functions: AgentT[Any] = span_agent(self, "functions", self.spans, self._work)
+        self.slow_spans = self.channel(maxsize=1)
+        self.slow_functions: AgentT[Any] = span_agent(self, "slow-functions", self.slow_spans, self._work)
 
     async def on_first_start(self) -> None:
         """The configuration is known. Faust's own method makes folders for tables, and there are none."""
         self.config = self.load()
         self.functions.concurrency = self.config.processors.concurrency
+        self.slow_functions.concurrency = max(1, self.config.processors.max_runners // _SLOW_SHARE)
 
     async def on_start(self) -> None:
         """Faust is configured."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections import deque
 from collections.abc import Callable, Collection
 from typing import Final
 
@@ -22,6 +23,8 @@ _KEEP_ALIVE_S: Final = 5.0
 """A reader that nobody polls looks dead to its group, so a full feeder polls with everything paused."""
 _RETRY_S: Final = 1.0
 _LAG_S: Final = 3.0
+_SLOW_RECORDS: Final = 8
+"""Of a slow lane's span: what a stop waits for. With the default time limit all of them end within `REVOKE_WAIT_S`."""
 
 
 class Feeder:
@@ -29,8 +32,10 @@ class Feeder:
 
     For each span of `next_span`: `begin` says whether working on it makes sense; if so, `finish` when all its effects
     are durable, and `end` in any case. A span that ended unfinished holds its partition's position until it is
-    delivered again. Spans of the topics `when_idle` are handed out while there are no others. Memory held is up to
-    `max_spans` and one poll, 1 MiB or one larger record each.
+    delivered again. Spans of the topics `when_idle` are handed out while there are no others. Spans of the topics
+    `one_by_one` are handed out by `next_slow_span`, small ones, of each partition one after the other; such a partition
+    is read no further meanwhile, whatever it takes, and keeps nothing else from being read. Memory held is up to
+    `max_spans`, one span of each partition of `one_by_one`, and one poll, 1 MiB or one larger record each.
     """
 
     def __init__(
@@ -40,6 +45,7 @@ class Feeder:
         max_spans: int,
         commit_interval_s: float,
         when_idle: Collection[str] = (),
+        one_by_one: Collection[str] = (),
     ) -> None:
         self.reader = open_reader(self)
         """To be entered and left by whoever made the feeder."""
@@ -49,6 +55,10 @@ class Feeder:
         self._when_idle = frozenset(when_idle)
         self._waiting: asyncio.PriorityQueue[tuple[bool, int, Span]] = asyncio.PriorityQueue()
         self._order = itertools.count()
+        self._one_by_one = frozenset(one_by_one)
+        self._slow: dict[TopicPartition, deque[Span]] = {}
+        """By paused partition: the span that is handed out, and those that follow it."""
+        self._slow_ready: asyncio.Queue[Span] = asyncio.Queue()
         self._held = 0
         self._started: dict[int, Span] = {}
         self._leaving: set[TopicPartition] = set()
@@ -67,10 +77,14 @@ class Feeder:
         _, _, span = await self._waiting.get()
         return span
 
+    async def next_slow_span(self) -> Span:
+        """As `next_span`, of the topics that go one by one."""
+        return await self._slow_ready.get()
+
     def begin(self, span: Span) -> bool:
         """Whether to work on the span. If not, it comes again, here or elsewhere, and nothing more is to be said."""
         if self._is_draining or span.partition in self._leaving or not self._tracker.is_pending(span):
-            self._release()
+            self._release(span)
             return False
         self._started[id(span)] = span
         return True
@@ -82,7 +96,7 @@ class Feeder:
     def end(self, span: Span) -> None:
         """Nobody works on the span any more."""
         self._started.pop(id(span), None)
-        self._release()
+        self._release(span)
 
     async def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """See `RebalanceListener`."""
@@ -139,11 +153,24 @@ class Feeder:
                 continue
             finally:
                 if not has_room:
-                    self.reader.resume(self.reader.assignment())
+                    self.reader.resume(self.reader.assignment() - self._slow.keys())
             for span in spans:
-                if self._tracker.delivered(span):
+                if span.partition.topic in self._one_by_one:
+                    self._hand_out_slowly(span)
+                elif self._tracker.delivered(span):
                     self._held += 1
                     self._waiting.put_nowait((span.partition.topic in self._when_idle, next(self._order), span))
+
+    def _hand_out_slowly(self, span: Span) -> None:
+        parts = deque(
+            part
+            for first in range(0, len(span.records), _SLOW_RECORDS)
+            if self._tracker.delivered(part := Span(span.partition, span.records[first : first + _SLOW_RECORDS]))
+        )
+        if parts:
+            self._slow[span.partition] = parts
+            self.reader.pause([span.partition])
+            self._slow_ready.put_nowait(parts[0])
 
     async def _commit_regularly(self) -> None:
         while True:
@@ -180,13 +207,29 @@ class Feeder:
             return is_true()
         return True
 
-    def _release(self) -> None:
-        self._held -= 1
+    def _release(self, span: Span) -> None:
+        if span.partition.topic in self._one_by_one:
+            self._hand_out_after(span)
+        else:
+            self._held -= 1
         self._changed.set()
+
+    def _hand_out_after(self, span: Span) -> None:
+        parts = self._slow.get(span.partition)
+        # A partition that went and came back has other spans.
+        if parts is None or parts[0] is not span:
+            return
+        parts.popleft()
+        if parts:
+            self._slow_ready.put_nowait(parts[0])
+        else:
+            del self._slow[span.partition]
+            self.reader.resume([span.partition])
 
     def _forget(self, partitions: Collection[TopicPartition]) -> None:
         self._tracker.revoked(partitions)
         for partition in partitions:
+            self._slow.pop(partition, None)
             metrics.forget_lag(partition)
 
 

@@ -1,5 +1,6 @@
 """Metrics of the function stage. Labels come from closed sets: `source` is a known one or `unknown`."""
 
+from collections.abc import Collection
 from functools import cache
 from typing import Final
 
@@ -26,6 +27,13 @@ _RETRIES: Final = Counter(
 _DEAD_LETTERS: Final = Counter(
     "hookmill_processors_dead_letters_total", "Webhooks moved to the dead letters.", ["source", "error_class"]
 )
+_DEFERRED: Final = Counter(
+    "hookmill_processors_deferred_total", "Webhooks moved from the main lane to the slow lane.", ["source"]
+)
+_SLOW_LANE: Final = Gauge(
+    "hookmill_processors_slow_lane_active", "1 while this process works on the source on the slow lane.", ["source"]
+)
+_on_gauge: Final[set[str]] = set()
 _LAG: Final = Gauge(
     "hookmill_processors_lag_records", "Offsets between the committed position and the end.", ["topic", "partition"]
 )
@@ -59,6 +67,22 @@ def retries(source: str, error_class: str) -> Counter:
 def dead_letters(source: str, error_class: str) -> Counter:
     """Dead letters of a source; the class is a `Reason`, never a name from user code."""
     return _DEAD_LETTERS.labels(source, error_class)
+
+
+@cache
+def deferred(source: str) -> Counter:
+    """Webhooks of a source that went to the slow lane; nothing is counted against them."""
+    return _DEFERRED.labels(source)
+
+
+def set_slow_lane(sources: Collection[str], slow: Collection[str]) -> None:
+    """Of all deployed sources those in `slow` are on the slow lane."""
+    for gone in _on_gauge - set(sources):
+        _SLOW_LANE.remove(gone)
+    _on_gauge.intersection_update(sources)
+    _on_gauge.update(sources)
+    for source in sources:
+        _SLOW_LANE.labels(source).set(source in slow)
 
 
 def source_label(registry: Registry, source: str) -> str:

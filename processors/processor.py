@@ -13,10 +13,12 @@ from hookmill.retry import DELAYS_S, RetryPolicy
 from hookmill.topics import Topic, TopicNames
 from processors import metrics
 from processors.code import code_of
+from processors.deferral import brought_back, deferred
 from processors.failure import Failure, Reason
 from processors.hold import Hold
 from processors.results import Results
 from processors.runtimes.contract import Invocation, RunnerPool, Status
+from processors.shares import Shares
 from processors.webhook import Webhook, read_invocation, read_webhook
 
 MAX_SOURCES_AT_ONCE: Final = 32
@@ -26,12 +28,22 @@ REGISTRY_GRACE_S: Final = 3.0
 """How long a fresh webhook waits for its source to become known: receiver and function stage follow the registry each
 on their own, with polls of up to 0.5 s, so a webhook sent right after a deployment may be ahead of it."""
 
+BACKLOG_S: Final = 2.0
+"""A source whose webhooks have waited so long on the slow lane stays there; less than that is only the way."""
+
 _REGISTRY_LOOK_S: Final = 0.05
 
 
 class _Deployed(NamedTuple):
     source: Source
     function: Function
+
+
+class _Ran(NamedTuple):
+    waiting: Sequence[Webhook]
+    """They found no runner."""
+    spent_s: float
+    """What the others cost their source, by `Share.measure`."""
 
 
 class RecordProcessor:
@@ -49,6 +61,7 @@ class RecordProcessor:
         now_s: Callable[[], float] = time.time,
     ) -> None:
         self.hold = hold or Hold()
+        self.shares = Shares()
         self._registry = registry
         self._pool = pool
         self._sender = sender
@@ -60,45 +73,76 @@ class RecordProcessor:
         """Every record of the span is settled and what came of it is durable: messages, reports, itself to be delivered
         again or as a dead letter.
 
-        Sources run concurrently, the webhooks of one source as the pool likes. While no runner can be had, or the log
-        does not take records, this waits and tries again; what was sent twice then carries the same ids.
+        Sources run concurrently, the webhooks of one source as the pool likes. What exceeds the share of a source, or
+        finds no runner, is moved to the slow lane and so settled here. Spans of the slow lane know no shares and wait
+        for runners; while the log does not take records, all wait. What was sent twice then carries the same ids.
 
         Errors, always within an `ExceptionGroup`: `Abandoned` when a hold ended because the stage stops; anything else
         is a bug. The span must not be acknowledged after any of them.
         """
+        is_slow = span.partition.topic == self._names.full(Topic.WEBHOOKS_SLOW)
+        settle = self._settle_all if is_slow else self._settle_share
         by_function: dict[tuple[str, str], list[Webhook]] = {}
         for record in span.records:
-            webhook = read_webhook(record)
+            webhook = read_webhook(brought_back(record) if is_slow else record)
             version = "" if webhook.replay is None else webhook.replay.function_version
             by_function.setdefault((webhook.source, version), []).append(webhook)
         slots = asyncio.Semaphore(MAX_SOURCES_AT_ONCE)
+
+        async def settle_in_turn(source: str, version: str, webhooks: Sequence[Webhook]) -> None:
+            async with slots:
+                await settle(source, version, webhooks)
+
         async with asyncio.TaskGroup() as group:
             for (source, version), webhooks in by_function.items():
-                group.create_task(self._process_source(source, version, webhooks, slots))
+                group.create_task(settle_in_turn(source, version, webhooks))
 
-    async def _process_source(
-        self, source: str, version: str, webhooks: Sequence[Webhook], slots: asyncio.Semaphore
-    ) -> None:
-        async with slots:
-            attempt = 0
-            while webhooks:
-                deployed = await self._deployed(source, version, webhooks)
-                results = Results(source, self._policy(deployed), lambda: round(self._now_s() * 1_000))
-                webhooks = await self._run(deployed, webhooks, results)
-                await self._send(results)
-                results.count(metrics.source_label(self._registry, source))
-                if webhooks:
-                    await self.hold.wait(attempt, f"no runner for source {source!r}")
-                    attempt += 1
+    async def _settle_share(self, source: str, version: str, webhooks: Sequence[Webhook]) -> None:
+        """On the main lane: what the source's share allows runs, the rest is moved to the slow lane."""
+        deployed = await self._deployed(source, version, webhooks)
+        if isinstance(deployed, Failure):
+            await self._run(source, deployed, webhooks)
+            return
+        share = self.shares.of(source, deployed.function.version)
+        waiting: list[Webhook] = []
+        spent_s = 0.0
+        while webhooks and (count := await share.take(len(webhooks), spent_s)):
+            try:
+                ran = await self._run(source, deployed, webhooks[:count])
+            finally:
+                share.give_back(count)
+            spent_s += ran.spent_s
+            waiting += ran.waiting
+            webhooks = webhooks[count:]
+        await self._defer(source, [*waiting, *webhooks])
+
+    async def _settle_all(self, source: str, version: str, webhooks: Sequence[Webhook]) -> None:
+        """On the slow lane: everything runs, whatever it takes."""
+        attempt = 0
+        while webhooks:
+            deployed = await self._deployed(source, version, webhooks)
+            if isinstance(deployed, _Deployed) and self._has_waited(webhooks[0]):
+                self.shares.of(source, deployed.function.version).fill("its webhooks wait on the slow lane")
+            webhooks = (await self._run(source, deployed, webhooks)).waiting
+            if webhooks:
+                await self.hold.wait(attempt, f"no runner for source {source!r}")
+                attempt += 1
+
+    def _has_waited(self, webhook: Webhook) -> bool:
+        return self._now_s() - webhook.record.timestamp_ms / 1_000 > BACKLOG_S
+
+    async def _defer(self, source: str, webhooks: Sequence[Webhook]) -> None:
+        if webhooks:
+            await self._send_until_durable(Topic.WEBHOOKS_SLOW, [deferred(webhook) for webhook in webhooks])
+            metrics.deferred(metrics.source_label(self._registry, source)).inc(len(webhooks))
 
     def _policy(self, deployed: _Deployed | Failure) -> RetryPolicy:
         """Without a source there is no function whose failure could be tried again."""
         return RetryPolicy(0 if isinstance(deployed, Failure) else deployed.source.retries, self._delays_s)
 
-    async def _run(
-        self, deployed: _Deployed | Failure, webhooks: Sequence[Webhook], results: Results
-    ) -> Sequence[Webhook]:
-        """Settles what could be settled; returns the webhooks that did not run for want of a runner."""
+    async def _run(self, source: str, deployed: _Deployed | Failure, webhooks: Sequence[Webhook]) -> _Ran:
+        """Settles what could be settled: what came of it is durable."""
+        results = Results(source, self._policy(deployed), lambda: round(self._now_s() * 1_000))
         runnable: list[Webhook] = []
         invocations: list[Invocation] = []
         for webhook in webhooks:
@@ -110,16 +154,27 @@ class RecordProcessor:
             else:
                 runnable.append(webhook)
                 invocations.append(invocation)
-        if isinstance(deployed, Failure) or not runnable:
-            return ()
+        ran = _Ran((), 0.0)
+        if runnable and isinstance(deployed, _Deployed):
+            ran = await self._invoke(deployed, runnable, invocations, results)
+        await self._send(results)
+        results.count(metrics.source_label(self._registry, source))
+        return ran
+
+    async def _invoke(
+        self, deployed: _Deployed, webhooks: Sequence[Webhook], invocations: Sequence[Invocation], results: Results
+    ) -> _Ran:
         outcomes = await self._pool.run(code_of(*deployed), invocations)
+        share = self.shares.of(deployed.source.id, deployed.function.version)
         waiting = []
-        for webhook, outcome in zip(runnable, outcomes, strict=True):
+        for webhook, outcome in zip(webhooks, outcomes, strict=True):
             if outcome.status is Status.INFRA:
                 waiting.append(webhook)
             else:
                 results.settle(webhook, deployed.function, outcome)
-        return waiting
+        if waiting:
+            share.fill("it has no runner")
+        return _Ran(waiting, share.measure(outcomes))
 
     async def _deployed(self, source_id: str, version: str, webhooks: Sequence[Webhook]) -> _Deployed | Failure:
         newest_s = max(webhook.received_at_us for webhook in webhooks) / 1_000_000

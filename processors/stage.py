@@ -25,11 +25,14 @@ log = get_logger(__name__)
 
 PoolMaker = Callable[[ProcessorsConfig], contextlib.AbstractAsyncContextManager[RunnerPool]]
 
-WEBHOOK_TOPICS: Final = (Topic.WEBHOOKS, Topic.WEBHOOKS_REDELIVERY, Topic.WEBHOOKS_REPLAY)
+WEBHOOK_TOPICS: Final = (Topic.WEBHOOKS, Topic.WEBHOOKS_REDELIVERY, Topic.WEBHOOKS_REPLAY, Topic.WEBHOOKS_SLOW)
 GROUP: Final = "processors"
 
 SPANS_WAITING: Final = 8
 """Spans read ahead of the work, 1 MiB each."""
+
+_REVIEW_S: Final = 1.0
+"""Between looks at who may leave the slow lane."""
 
 _NEW_OBJECTS_PER_COLLECTION: Final = 200_000
 """The spans in hand are a hundred thousand tuples, none of them in a cycle. With Python's own 700 the garbage collector
@@ -46,7 +49,8 @@ def process_pool(config: ProcessorsConfig) -> ProcessPool:
 class Stage:
     """Entered: the log is read, runners can start. Left: everything is closed; what `drain` left undone comes again.
 
-    Whoever drives it awaits `run` and takes spans from `next_span` to `work`, several at once.
+    Whoever drives it awaits `run` and takes spans from `next_span` to `work`, several at once; likewise, and apart from
+    those, from `next_slow_span`.
     """
 
     def __init__(self, config: Config, make_pool: PoolMaker = process_pool) -> None:
@@ -79,6 +83,7 @@ class Stage:
             max_spans=config.processors.concurrency + SPANS_WAITING,
             commit_interval_s=config.processors.commit_interval_s,
             when_idle=[names.full(Topic.WEBHOOKS_REPLAY)],
+            one_by_one=[names.full(Topic.WEBHOOKS_SLOW)],
         )
         await stack.enter_async_context(self._feeder.reader)
         log.info(
@@ -94,10 +99,15 @@ class Stage:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._feeder.run())
             group.create_task(self._view.wait())
+            group.create_task(self._review_shares())
 
     async def next_span(self) -> Span:
         """The next span for `work`."""
         return await self._feeder.next_span()
+
+    async def next_slow_span(self) -> Span:
+        """The next span of the slow lane for `work`."""
+        return await self._feeder.next_slow_span()
 
     async def work(self, span: Span) -> None:
         """The span is done and will be committed, or was left because the stage stops or lost its partition.
@@ -122,6 +132,11 @@ class Stage:
             pass  # the hold has said why; the span comes again
         finally:
             self._feeder.end(span)
+
+    async def _review_shares(self) -> None:
+        while True:
+            self._processor.shares.review(self._view.registry)
+            await asyncio.sleep(_REVIEW_S)
 
     async def drain(self, timeout_s: float) -> None:
         """No work begins any more; what was begun has ended or time is up. Everything finished is committed."""

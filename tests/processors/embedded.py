@@ -30,11 +30,15 @@ class EmbeddedLog:
         await self.log.ensure_topics(self.names.specs())
         await publish(self.log, self.names.full(Topic.REGISTRY), entities)
 
-    async def receive(self, source: str, bodies: Sequence[bytes]) -> None:
-        """Webhooks are stored, with request ids `<source>-<index>`."""
+    def topic(self, topic: Topic) -> str:
+        """Its full name."""
+        return self.names.full(topic)
+
+    async def receive(self, source: str, bodies: Sequence[bytes], first: int = 0) -> None:
+        """Webhooks are stored, with request ids `<source>-<index>` from `first` on."""
         records = [
             NewRecord(value=body, headers=webhook_headers(source, f"{source}-{index}"))
-            for index, body in enumerate(bodies)
+            for index, body in enumerate(bodies, first)
         ]
         async with self.log.sender() as sender:
             await sender.send(self.names.full(Topic.WEBHOOKS), records)
@@ -49,6 +53,12 @@ class EmbeddedLog:
                 for span in await reader.poll(0.2):
                     records += span.records
         return records
+
+    async def records(self, topic: Topic) -> list[Record]:
+        """What is on the topic now."""
+        async with asyncio.timeout(DEADLINE_S), self.log.reader([self.topic(topic)], group=None) as reader:
+            count = sum((await reader.end_positions()).values())
+        return await self.read(topic, count)
 
     async def uncommitted(self) -> int:
         """Webhooks that the stage's group would get again; the stage must not be running."""

@@ -12,7 +12,9 @@ from hookmill.codec import FunctionError, HttpRequest, InvocationReport
 from hookmill.records import NewRecord, Record, Span, TopicPartition
 from hookmill.registry import Function, Registry, Source, entity_record
 from hookmill.topics import Topic, TopicNames
+from processors.deferral import deferred
 from processors.runtimes.contract import Code, Invocation, Outcome, Status
+from processors.webhook import read_webhook
 
 NAMES = TopicNames()
 RECEIVED_AT_US = 1_700_000_000_123_456
@@ -70,6 +72,12 @@ def webhook_record(
         value,
         webhook_headers(source, identity, **changes),
     )
+
+
+def slow_record(offset: int = 0) -> Record:
+    """The same on the slow lane."""
+    sent = deferred(read_webhook(webhook_record(offset)))
+    return Record(NAMES.full(Topic.WEBHOOKS_SLOW), 1, offset, 1_700_000_001_000, sent.key, sent.value, sent.headers)
 
 
 def span_of(*records: Record) -> Span:

@@ -16,6 +16,8 @@ from processors.feeder import Feeder
 
 A = TopicPartition("webhooks", 0)
 B = TopicPartition("webhooks", 1)
+SLOW_A = TopicPartition("slow", 0)
+SLOW_B = TopicPartition("slow", 1)
 
 
 def span(partition: TopicPartition, offset: int) -> Span:
@@ -35,7 +37,7 @@ class ScriptedReader:
 
     async def poll(self, timeout_s: float) -> Sequence[Span]:
         await asyncio.sleep(0)
-        if self.paused:
+        if self.paused >= {A, B}:
             self.polls_while_paused += 1
             return []
         if not self.script:
@@ -74,11 +76,11 @@ class ScriptedReader:
         return {A: 5, B: 0}
 
     async def __aenter__(self) -> Self:
-        await self.listener.assigned([A, B])
+        await self.listener.assigned([A, B, SLOW_A, SLOW_B])
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self.listener.revoked([A, B])
+        await self.listener.revoked([A, B, SLOW_A, SLOW_B])
 
 
 class Bench:
@@ -91,7 +93,7 @@ class Bench:
             readers.append(ScriptedReader(listener))
             return readers[0]
 
-        self.feeder = Feeder(open_reader, max_spans=max_spans, commit_interval_s=0.001)
+        self.feeder = Feeder(open_reader, max_spans=max_spans, commit_interval_s=0.001, one_by_one=["slow"])
         self.reader = readers[0]
 
     async def next_span(self) -> Span:
@@ -100,6 +102,15 @@ class Bench:
 
     async def begin_next(self) -> Span:
         begun = await self.next_span()
+        assert self.feeder.begin(begun)
+        return begun
+
+    async def next_slow_span(self) -> Span:
+        async with asyncio.timeout(1):
+            return await self.feeder.next_slow_span()
+
+    async def begin_next_slow(self) -> Span:
+        begun = await self.next_slow_span()
         assert self.feeder.begin(begun)
         return begun
 
@@ -285,3 +296,63 @@ async def test_the_lag_of_owned_partitions_is_a_metric_until_they_go() -> None:
 
     assert owned == (5.0, 0.0)
     assert (lag(A), lag(B)) == (None, None)
+
+
+def long_span(partition: TopicPartition, records: int) -> Span:
+    return Span(partition, tuple(Record(*partition, offset, 0, None, b"", ()) for offset in range(records)))
+
+
+async def test_spans_of_a_slow_partition_are_small_and_come_one_after_the_other() -> None:
+    bench = Bench()
+    bench.reader.script = [[long_span(SLOW_A, 20), long_span(SLOW_B, 3)]]
+
+    async with running(bench):
+        first, other = [await bench.begin_next_slow() for _ in range(2)]
+        paused = set(bench.reader.paused)
+        bench.finish(other)
+        resumed = set(bench.reader.paused)
+        bench.finish(first)
+        await bench.committed({SLOW_A: 8, SLOW_B: 3})
+        rest = []
+        for _ in range(2):
+            rest.append(await bench.begin_next_slow())
+            bench.finish(rest[-1])
+        await bench.committed({SLOW_A: 20, SLOW_B: 3})
+
+    assert [len(each.records) for each in (first, other, *rest)] == [8, 3, 8, 4]
+    assert (paused, resumed, bench.reader.paused) == ({SLOW_A, SLOW_B}, {SLOW_A}, set())
+
+
+async def test_slow_spans_take_no_room_and_a_full_feeder_leaves_their_partitions_paused() -> None:
+    bench = Bench(max_spans=1)
+    bench.reader.script = [[long_span(SLOW_A, 9)], [span(A, 0)], [span(A, 1)]]
+
+    async with running(bench):
+        slow = await bench.begin_next_slow()
+        bench.finish(await bench.begin_next())
+        bench.finish(await bench.begin_next())
+        still_paused = set(bench.reader.paused)
+        bench.finish(slow)
+        bench.finish(await bench.begin_next_slow())
+        await bench.committed({A: 2, SLOW_A: 9})
+
+    assert still_paused == {SLOW_A}
+
+
+async def test_a_slow_partition_that_went_and_came_back_starts_afresh() -> None:
+    bench = Bench()
+    bench.reader.script = [[long_span(SLOW_A, 20)]]
+
+    async with running(bench):
+        lost = await bench.next_slow_span()
+        await bench.feeder.revoked([SLOW_A])
+        await bench.feeder.assigned([SLOW_A])
+        bench.reader.paused.clear()
+        bench.reader.script = [[long_span(SLOW_A, 10)]]
+        again = await bench.begin_next_slow()
+        may_begin = bench.feeder.begin(lost)
+        bench.finish(again)
+        bench.finish(await bench.begin_next_slow())
+        await bench.committed({SLOW_A: 10})
+
+    assert not may_begin
