@@ -44,6 +44,13 @@ class PostgresServer:
     def __init__(self, *, fsync: bool = False) -> None:
         self._fsync = fsync
         self._folder = Path(tempfile.mkdtemp(prefix="hookmill-postgres-"))
+        try:
+            self._make()
+        except BaseException:
+            shutil.rmtree(self._folder)
+            raise
+
+    def _make(self) -> None:
         self._folder.chmod(0o755)
         self._programs = _programs(self._folder)
         self._data = self._folder / "data"

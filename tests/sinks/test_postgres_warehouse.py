@@ -272,6 +272,26 @@ async def test_rows_that_a_constraint_refuses_are_named_and_the_others_stay(data
     assert len(database.rows("pipedrive", "deals")) == 18
 
 
+async def test_a_batch_of_refused_rows_is_told_in_parts(database: Database) -> None:
+    """As the worker does it: what is refused is taken out, the rest is written again."""
+    batch: list[Message] = [write(str(n), 1, {"v": n}) for n in range(400)]
+    async with PostgresWarehouse(database.address()) as sink:
+        await sink.write([write("good", 1, {"v": 1_000})])
+        database.query("ALTER TABLE pipedrive.deals ADD CHECK (v >= 250)")
+        parts = []
+        while True:
+            try:
+                await sink.write(batch)
+                break
+            except RecordRejected as error:
+                parts.append(len(error.rejected))
+                batch = [message for index, message in enumerate(batch) if index not in error.rejected]
+
+    assert sum(parts) == 250
+    assert max(parts) == 100
+    assert len(database.rows("pipedrive", "deals")) == 151
+
+
 async def test_an_id_too_long_for_an_index_is_refused_alone(database: Database) -> None:
     chance = random.Random(SEED)
     long_id = "".join(chance.choices("abcdefghijklmnopqrstuvwxyz0123456789", k=20_000))

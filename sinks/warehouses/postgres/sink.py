@@ -24,6 +24,9 @@ from sinks.warehouses.postgres.values import as_text
 _ATTEMPTS: Final = 8
 """Of one batch: two to bring the schema up to it, and some for other workers that are faster."""
 
+_MAX_REFUSED: Final = 100
+"""Messages refused in one go. The worker comes again with the rest; all of a batch would take longer than it has."""
+
 _SHARED: Final = "pg_advisory_xact_lock_shared"
 _EXCLUSIVE: Final = "pg_advisory_xact_lock"
 
@@ -112,9 +115,12 @@ class PostgresWarehouse:
             try:
                 self._write_all(batch)
             except psycopg.Error as error:
-                if is_refusal(error) and (refused := self._refused(batch)):
-                    raise RecordRejected(refused) from None
-                raise
+                refused: dict[int, str] = {}
+                if is_refusal(error):
+                    self._find_refused(batch, 0, refused)
+                if not refused:
+                    raise
+                raise RecordRejected(refused) from None
 
     def _write_all(self, batch: Sequence[Message], *, keep: bool = True) -> None:
         lock = _SHARED
@@ -164,18 +170,21 @@ class PostgresWarehouse:
             self._tables.widen(misfits)
         self._tables.forget()
 
-    def _refused(self, batch: Sequence[Message], first: int = 0) -> dict[int, str]:
-        """The messages that PostgreSQL does not take, by index, found by halves; nothing is written."""
+    def _find_refused(self, batch: Sequence[Message], first: int, found: dict[int, str]) -> None:
+        """`found` has messages that PostgreSQL does not take, by index, found by halves; nothing is written."""
+        if len(found) >= _MAX_REFUSED:
+            return
         try:
             self._write_all(batch, keep=False)
-            return {}
         except psycopg.Error as error:
             if not is_refusal(error):
                 raise
             if len(batch) == 1:
-                return {first: reason_of(error)}
-        half = len(batch) // 2
-        return self._refused(batch[:half], first) | self._refused(batch[half:], first + half)
+                found[first] = reason_of(error)
+                return
+            half = len(batch) // 2
+            self._find_refused(batch[:half], first, found)
+            self._find_refused(batch[half:], first + half, found)
 
     @contextlib.contextmanager
     def _transaction(self, lock: str, *, keep: bool = True) -> Iterator[None]:
