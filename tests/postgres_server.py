@@ -18,7 +18,7 @@ from tests.processes import free_port
 PASSWORD: Final = "pass word'\\"
 """Of the user `postgres`; hard to quote on purpose."""
 
-PASSWORD_ENV: Final = "HOOKMILL_TEST_POSTGRES_PASSWORD"
+PASSWORD_ENV: Final = "TEST_POSTGRES_PASSWORD"
 
 _DATABASE: Final = "hookmill_test"
 _OUR_SCHEMAS: Final = "SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'"

@@ -87,6 +87,10 @@ class Ledger:
         """Bytes written; grows with every invocation that finishes."""
         return os.fstat(self.descriptor).st_size
 
+    def written_at_s(self) -> float:
+        """When it grew last, by the wall clock."""
+        return os.fstat(self.descriptor).st_mtime
+
     def read(self) -> Entries:
         """The outcomes by index. A line that is not of the format, and all after it, counts as not written."""
         content = os.pread(self.descriptor, min(self.size(), MAX_BYTES), 0)

@@ -1,6 +1,6 @@
 """Whether a runner gets on with its batch."""
 
-from time import monotonic
+from time import monotonic, time
 from typing import Final
 
 from processors.runtimes.ledger import Ledger
@@ -21,14 +21,18 @@ class Progress:
         # A batch ends with the invocation that passes its time. User code that keeps writing must not keep its runner.
         self._batch_s = limits.batch_ms / 1_000 + self._allowed_s + START_DEADLINE_S
         self._size = 0
-        self._started = self._since = monotonic()
+        self._started = self._since = self._looked = monotonic()
 
     def silent_s(self) -> float:
         """Seconds without growth, as far as looked."""
+        now = monotonic()
         size = self._ledger.size()
         if size != self._size:
-            self._size, self._since = size, monotonic()
-        return monotonic() - self._since
+            # On a busy machine we look late: what the file says of the moment, as far as that lies between two looks.
+            seen_late_s = min(max(time() - self._ledger.written_at_s(), 0.0), now - self._looked)
+            self._size, self._since = size, now - seen_late_s
+        self._looked = now
+        return now - self._since
 
     def is_stuck(self) -> bool:
         """While no user code is running, more time is allowed: a thread or process may be starting."""
