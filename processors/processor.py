@@ -1,6 +1,7 @@
 """The record processor: a span of webhooks in, everything that comes of it durable on the log. No Faust, no Kafka."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
@@ -27,9 +28,6 @@ MAX_SOURCES_AT_ONCE: Final = 32
 REGISTRY_GRACE_S: Final = 3.0
 """How long a fresh webhook waits for its source to become known: receiver and function stage follow the registry each
 on their own, with polls of up to 0.5 s, so a webhook sent right after a deployment may be ahead of it."""
-
-BACKLOG_S: Final = 2.0
-"""A source whose webhooks have waited so long on the slow lane stays there; less than that is only the way."""
 
 _REGISTRY_LOOK_S: Final = 0.05
 
@@ -121,15 +119,17 @@ class RecordProcessor:
         attempt = 0
         while webhooks:
             deployed = await self._deployed(source, version, webhooks)
-            if isinstance(deployed, _Deployed) and self._has_waited(webhooks[0]):
-                self.shares.of(source, deployed.function.version).fill("its webhooks wait on the slow lane")
-            webhooks = (await self._run(source, deployed, webhooks)).waiting
+            with self._on_slow_lane(deployed, webhooks[0]):
+                webhooks = (await self._run(source, deployed, webhooks)).waiting
             if webhooks:
                 await self.hold.wait(attempt, f"no runner for source {source!r}")
                 attempt += 1
 
-    def _has_waited(self, webhook: Webhook) -> bool:
-        return self._now_s() - webhook.record.timestamp_ms / 1_000 > BACKLOG_S
+    def _on_slow_lane(self, deployed: _Deployed | Failure, first: Webhook) -> contextlib.AbstractContextManager[None]:
+        if isinstance(deployed, Failure):
+            return contextlib.nullcontext()
+        share = self.shares.of(deployed.source.id, deployed.function.version)
+        return share.on_slow_lane(lambda: self._now_s() - first.record.timestamp_ms / 1_000)
 
     async def _defer(self, source: str, webhooks: Sequence[Webhook]) -> None:
         if webhooks:

@@ -1,8 +1,9 @@
 """Shares: how much of the main lane a source may hold, and when it works on the slow lane instead. Pure: no log."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from hookmill.registry import Registry
@@ -21,6 +22,8 @@ wait for others of their source until the source counts as slow."""
 HEAVY_S: Final = HOLD_S / 4
 """Cost of one webhook from which on no more are begun than fit. The first of a cheap function says little of those that
 follow, but costs less than this."""
+BACKLOG_S: Final = 2.0
+"""A source whose webhooks have waited so long on the slow lane stays there; less than that is only the way."""
 FIRST_STAY_S: Final = 5.0
 """On the slow lane, counted from the last sign that the source holds more than its share."""
 LONGEST_STAY_S: Final = 80.0
@@ -47,6 +50,7 @@ class Share:
         """Of one webhook, a moving average; `None` before the first."""
         self._measured_at_s = float("-inf")
         self._changed = asyncio.Event()
+        self._running_slowly = 0
         self._stay_s = FIRST_STAY_S
         self._full_at_s = 0.0
         self._back_at_s = float("-inf")
@@ -92,10 +96,26 @@ class Share:
         self._changed.set()
         log.warning("source.slow_lane_entered", source=self._source, reason=reason, stay_s=self._stay_s)
 
+    @contextlib.contextmanager
+    def on_slow_lane(self, waited_s: Callable[[], float]) -> Iterator[None]:
+        """Webhooks of the source run on the slow lane: meanwhile it does not come back, however long that takes, and
+        if they have waited there for `BACKLOG_S`, before or after, it stays."""
+        self._stay_for(waited_s())
+        self._running_slowly += 1
+        try:
+            yield
+        finally:
+            self._running_slowly -= 1
+            self._stay_for(waited_s())
+
+    def _stay_for(self, waited_s: float) -> None:
+        if waited_s > BACKLOG_S:
+            self.fill("its webhooks wait on the slow lane")
+
     def review(self) -> None:
         """The source is back on the main lane if it may. What it costs is to be seen again if only others ran it."""
         now_s = self._now_s()
-        if self.is_slow and now_s - self._full_at_s >= self._stay_s:
+        if self.is_slow and not self._running_slowly and now_s - self._full_at_s >= self._stay_s:
             self.is_slow = False
             self._back_at_s = now_s
             if self._measured_at_s < self._full_at_s:

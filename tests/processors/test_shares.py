@@ -137,6 +137,36 @@ async def test_a_source_comes_back_when_it_has_held_nothing_up_for_a_while() -> 
     assert await share.take(1, 0.0) == 1
 
 
+async def test_a_source_does_not_come_back_while_its_webhooks_run_on_the_slow_lane() -> None:
+    clock = Clock()
+    share = Share("shop", clock)
+    share.fill("full")
+    with share.on_slow_lane(lambda: 0.0):
+        clock.now_s += 10 * FIRST_STAY_S
+        share.review()
+        is_slow_meanwhile = share.is_slow
+
+    share.review()
+
+    assert (is_slow_meanwhile, share.is_slow) == (True, False)
+
+
+async def test_a_source_whose_webhooks_have_waited_when_they_end_stays_for_longer() -> None:
+    clock = Clock()
+    share = Share("shop", clock)
+    share.fill("full")
+    sent_s = clock.now_s
+    with share.on_slow_lane(lambda: clock.now_s - sent_s):
+        clock.now_s += FIRST_STAY_S
+
+    share.review()
+    is_slow_after = share.is_slow
+    clock.now_s += FIRST_STAY_S
+    share.review()
+
+    assert (is_slow_after, share.is_slow) == (True, False)
+
+
 async def test_stays_grow_while_the_source_fills_its_share_as_soon_as_it_is_back() -> None:
     clock = Clock()
     share = Share("shop", clock)
