@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SETUP := $(VENV)/.runtime
 DEV := $(VENV)/.dev
+# The tests wait for other processes more than they compute: more of them than cores.
+WORKERS ?= 3
 
 .PHONY: help run test test-nightly check format bench lock clean
 
@@ -15,7 +17,7 @@ run: $(SETUP) ## Run the quickstart: three sources, one sample webhook each; Ctr
 	@exec $(BIN)/hookmill dev examples/quickstart --samples
 
 test: $(DEV) ## Run the tests, with a real Kafka that they start themselves
-	$(BIN)/python -m pytest -m "not nightly"
+	$(BIN)/python -m pytest -m "not nightly" -n $(WORKERS) --dist loadfile
 
 test-nightly: $(DEV) ## Run the long trials: 200 kills of a writing process and the like
 	$(BIN)/python -m pytest -m nightly

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from hookmill.records import NewRecord
 from hookmill.topics import Topic
 from tests.processes import HOOKMILL, clean_environment, run_hookmill
@@ -13,6 +15,10 @@ from tests.redelivery.installation import Installation
 
 HOUR_MS = 3_600_000
 NOON_MS = 1_795_521_600_000  # 2026-11-24T12:00:00Z
+
+
+embedded = pytest.mark.parametrize("installation", ["sqlite"], indirect=True)
+"""Where the engine makes no difference."""
 
 
 def letter(number: int, **changes: str) -> NewRecord:
@@ -55,6 +61,7 @@ def sent(installation: Installation, topic: Topic) -> list[tuple[bytes | None, b
     return sorted((record.key, record.value, dict(record.headers)) for record in records)
 
 
+@embedded
 def test_letters_are_listed_the_newest_first_and_found_by_what_is_known_of_them(installation: Installation) -> None:
     fill(
         installation,
@@ -78,6 +85,7 @@ def test_letters_are_listed_the_newest_first_and_found_by_what_is_known_of_them(
     assert "No dead letters." in dlq(installation, "list", "--source", "nobody")[1]
 
 
+@embedded
 def test_one_trouble_is_one_group_although_ids_and_numbers_differ(installation: Installation) -> None:
     fill(
         installation,
@@ -100,6 +108,7 @@ def test_one_trouble_is_one_group_although_ids_and_numbers_differ(installation: 
     assert len(listed(installation, "--fingerprint", groups[0]["fingerprint"], "--source", "shop")) == 3
 
 
+@embedded
 def test_a_letter_is_shown_with_its_headers_and_its_exact_body(installation: Installation) -> None:
     fill(installation, letter(1, error="bad \x1b[31mescape"))
     (found,) = listed(installation)
@@ -151,6 +160,7 @@ def test_redriven_letters_are_first_deliveries_of_the_same_webhooks(installation
         ]
 
 
+@embedded
 def test_what_was_settled_stays_settled_when_the_index_is_lost(installation: Installation) -> None:
     fill(installation, letter(1), letter(2), letter(3))
     ids = {found["requestId"]: str(found["id"]) for found in listed(installation)}
@@ -165,6 +175,7 @@ def test_what_was_settled_stays_settled_when_the_index_is_lost(installation: Ins
     assert [found["requestId"] for found in listed(installation)] == ["request-3"]
 
 
+@embedded
 def test_a_dry_run_and_a_question_nobody_answers_change_nothing(installation: Installation) -> None:
     fill(installation, letter(1), letter(2))
 
@@ -179,6 +190,7 @@ def test_a_dry_run_and_a_question_nobody_answers_change_nothing(installation: In
     assert sent(installation, Topic.WEBHOOKS_REDELIVERY) == []
 
 
+@embedded
 def test_an_edited_webhook_is_a_delivery_of_its_own_that_names_the_old_one(
     installation: Installation, tmp_path: Path
 ) -> None:
@@ -198,6 +210,7 @@ def test_an_edited_webhook_is_a_delivery_of_its_own_that_names_the_old_one(
     assert listed(installation) == []
 
 
+@embedded
 def test_an_editor_that_changes_nothing_or_fails_delivers_nothing(installation: Installation) -> None:
     fill(installation, letter(1))
     (found,) = listed(installation)
@@ -225,6 +238,7 @@ def test_letters_that_arrive_later_are_found_and_a_second_redrive_finds_none(ins
     assert len(sent(installation, Topic.WEBHOOKS_REDELIVERY)) == 2
 
 
+@embedded
 def test_foreign_and_forged_letters_are_listed_like_any_other(installation: Installation) -> None:
     forged = NewRecord(b"", key=b"k", headers=(("settles", b"0-0"), ("settled", b"nonsense")))
     absurd = letter(1, **{"last-failed-at": "-5", "delivery-count": "99999999999", "stage": "nowhere"})
