@@ -26,8 +26,8 @@ from processors.runtimes.errors import RunnerUnavailable
 from processors.runtimes.pool import ProcessPool
 from processors.webhook import Webhook, read_invocation, read_webhook
 from redelivery.replay import taken_webhooks
-from redelivery.replay_plan import CLOCK_SKEW_MS, ReplayPlan
-from redelivery.scan import Scan
+from redelivery.replay_plan import ReplayPlan
+from redelivery.scan import CLOCK_SKEW_MS, Scan
 
 _MAX_RUNNERS: Final = 4
 _RUNNER_IDLE_S: Final = 5.0

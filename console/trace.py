@@ -22,18 +22,16 @@ from hookmill.lifecycle import ExitCode
 from hookmill.log import Log, open_log
 from hookmill.records import Record, TopicPartition
 from hookmill.registry import RegistryView, Sink
+from hookmill.retry import DELAY_TOPICS
 from hookmill.topics import Topic
 from processors.stage import GROUP as FUNCTION_GROUP
 from redelivery.letters import Letter, read_letter
-from redelivery.scan import Scan
+from redelivery.scan import CLOCK_SKEW_MS, Scan
 
-_CLOCK_SKEW_MS: Final = 300_000
-"""Before the instant in the request id, so that the clocks of receiver and log may differ."""
 _UUID7: Final = 7
-_DELAYS: Final = (Topic.DELAY_5S, Topic.DELAY_25S, Topic.DELAY_125S, Topic.DELAY_625S, Topic.DELAY_3125S)
 _TO_FUNCTIONS: Final = (Topic.WEBHOOKS, Topic.WEBHOOKS_SLOW, Topic.WEBHOOKS_REDELIVERY, Topic.WEBHOOKS_REPLAY)
 _TO_SINKS: Final = (Topic.EVENTS, Topic.OBJECTS, Topic.EVENTS_REDELIVERY, Topic.OBJECTS_REDELIVERY)
-_TOPICS: Final = (*_TO_FUNCTIONS, *_DELAYS, Topic.INVOCATIONS, *_TO_SINKS, Topic.DEAD_LETTERS)
+_TOPICS: Final = (*_TO_FUNCTIONS, *DELAY_TOPICS, Topic.INVOCATIONS, *_TO_SINKS, Topic.DEAD_LETTERS)
 
 
 class Step(NamedTuple):
@@ -89,7 +87,7 @@ def _since_ms(request_id: str, since: str | None) -> int:
         parsed = uuid.UUID(request_id)
     except ValueError:
         return 0
-    return max(0, (parsed.int >> 80) - _CLOCK_SKEW_MS) if parsed.version == _UUID7 else 0
+    return max(0, (parsed.int >> 80) - CLOCK_SKEW_MS) if parsed.version == _UUID7 else 0
 
 
 async def _steps(config: Config, log: Log, request_id: str, since_ms: int) -> AsyncIterator[Step]:

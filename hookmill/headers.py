@@ -1,5 +1,6 @@
 """Record headers: their names, and how their values are read (DESIGN section 4)."""
 
+from collections.abc import Collection
 from typing import Final
 
 from hookmill.records import Headers
@@ -42,6 +43,7 @@ SETTLES: Final = "settles"
 SETTLED: Final = "settled"
 """How: `redriven` or `dropped`."""
 
+_MAX_ERROR_BYTES: Final = 1_024
 _MAX_DELIVERY_COUNT: Final = 1_000
 """A guard against forged headers: no schedule has more rungs."""
 
@@ -97,7 +99,21 @@ def as_delivery_count(value: bytes | None) -> int:
     return count if 1 <= count <= _MAX_DELIVERY_COUNT else 1
 
 
+def error_text(text: str) -> bytes:
+    """A value of `ERROR`: at most 1 KiB (DESIGN section 4), whole characters."""
+    return cut_text(text, _MAX_ERROR_BYTES)
+
+
+def cut_text(text: str, limit_bytes: int) -> bytes:
+    """At most so many bytes, whole characters."""
+    return text.encode("utf-8", "replace")[:limit_bytes].decode("utf-8", "ignore").encode()
+
+
+def without_headers(headers: Headers, names: Collection[str]) -> Headers:
+    """The headers but for those of these names."""
+    return tuple(pair for pair in headers if pair[0] not in names)
+
+
 def with_headers(headers: Headers, changes: dict[str, bytes]) -> Headers:
     """The headers with `changes` replacing or following what was there; unknown ones are carried through."""
-    kept = tuple(pair for pair in headers if pair[0] not in changes)
-    return kept + tuple(changes.items())
+    return without_headers(headers, changes) + tuple(changes.items())

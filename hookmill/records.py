@@ -57,6 +57,12 @@ class Record(msgspec.Struct, frozen=True, gc=False):
         """As `size_bytes`."""
         return size_bytes(self.key, self.value, self.headers)
 
+    def sent_on(self, headers: Headers) -> NewRecord:
+        """The record for another topic: key and bytes unchanged, but for one without either, which no log would take
+        (see `NewRecord`) and which gets an empty value."""
+        value = b"" if self.value is None and self.key is None else self.value
+        return NewRecord(value, self.key, headers)
+
 
 class Span(msgspec.Struct, frozen=True, gc=False):
     """Consecutive records of one partition, in order; never empty. The unit of work between reading and committing."""

@@ -28,5 +28,5 @@ def deferred(webhook: Webhook) -> NewRecord:
 def brought_back(record: Record) -> Record:
     """The record of the slow lane with the key that it had before."""
     key = headers.header(record.headers, headers.KEY)
-    kept = tuple(pair for pair in record.headers if pair[0] != headers.KEY)
+    kept = headers.without_headers(record.headers, {headers.KEY})
     return Record(record.topic, record.partition, record.offset, record.timestamp_ms, key, record.value, kept)

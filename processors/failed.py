@@ -12,8 +12,6 @@ from processors.webhook import Webhook
 
 STAGE: Final = b"function"
 
-_MAX_ERROR_BYTES: Final = 1_024
-"""DESIGN section 4: the message is cut to 1 KiB."""
 _MAX_CLASS_BYTES: Final = 100
 """Ours: names of error classes come from user code."""
 
@@ -48,8 +46,8 @@ def _what_failed(webhook: Webhook, function: Function | None, failure: Failure, 
         headers.DELIVERY_COUNT: b"%d" % webhook.delivery_count,
         headers.REQUEST_ID: webhook.request_id.encode(),
         headers.ORIGIN: str(webhook.origin).encode(),
-        headers.ERROR_CLASS: _cut(failure.error.kind, _MAX_CLASS_BYTES),
-        headers.ERROR: _cut(failure.error.message, _MAX_ERROR_BYTES),
+        headers.ERROR_CLASS: headers.cut_text(failure.error.kind, _MAX_CLASS_BYTES),
+        headers.ERROR: headers.error_text(failure.error.message),
         headers.FIRST_FAILED_AT: headers.header(webhook.record.headers, headers.FIRST_FAILED_AT) or now,
         headers.LAST_FAILED_AT: now,
     }
@@ -60,13 +58,4 @@ def _what_failed(webhook: Webhook, function: Function | None, failure: Failure, 
 
 
 def _changed(webhook: Webhook, changes: dict[str, bytes]) -> NewRecord:
-    record = webhook.record
-    value = record.value
-    if value is None and record.key is None:
-        value = b""  # the log takes no record without either (see NewRecord)
-    return NewRecord(value=value, key=record.key, headers=headers.with_headers(record.headers, changes))
-
-
-def _cut(text: str, limit_bytes: int) -> bytes:
-    """At most so many bytes, whole characters."""
-    return text.encode()[:limit_bytes].decode("utf-8", "ignore").encode()
+    return webhook.record.sent_on(headers.with_headers(webhook.record.headers, changes))

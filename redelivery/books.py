@@ -23,11 +23,8 @@ from hookmill.topics import Topic, TopicNames
 from redelivery.books_file import BooksFile, Fact
 from redelivery.letters import LetterId, Settled, Settlement, read_letter
 from redelivery.mover import GROUP as MOVER_GROUP
-from redelivery.scan import Scan
+from redelivery.scan import CLOCK_SKEW_MS, Scan
 from redelivery.stages import FUNCTION, topic_of_stage
-
-CLOCK_SKEW_MS: Final = 300_000
-"""Before the range, so that the clocks of receiver, function stage and mover may differ."""
 
 _HOUR_MS: Final = 3_600_000
 _OUTCOMES: Final = (Topic.INVOCATIONS, Topic.EVENTS, Topic.OBJECTS, Topic.DEAD_LETTERS)

@@ -83,12 +83,12 @@ async def _send_back(sender: RecordSender, names: TopicNames, records: Sequence[
 
 
 def _sent_again(record: Record) -> NewRecord:
-    kept = tuple(pair for pair in record.headers if pair[0] not in _OF_THE_FAILURE)
+    kept = headers.without_headers(record.headers, _OF_THE_FAILURE)
     changes = {
         headers.DELIVERY_COUNT: b"1",
         headers.REDRIVE_OF: str(LetterId(record.partition, record.offset)).encode(),
     }
-    return NewRecord(record.value, record.key, headers.with_headers(kept, changes))
+    return record.sent_on(headers.with_headers(kept, changes))
 
 
 async def _batches(log: Log, names: TopicNames, ids: Sequence[LetterId]) -> AsyncIterator[list[Record]]:

@@ -11,8 +11,8 @@ from hookmill.log.contract import Log
 from hookmill.records import Record, TopicPartition
 from hookmill.topics import Topic, TopicNames
 from redelivery.replay_journal import Journals, Progress, State
-from redelivery.replay_plan import CLOCK_SKEW_MS, ReplayPlan
-from redelivery.scan import Scan
+from redelivery.replay_plan import ReplayPlan
+from redelivery.scan import CLOCK_SKEW_MS, Scan
 
 _AT_ONCE: Final = 500
 """Webhooks per send: a crash repeats at most so many, with the ids they had."""

@@ -3,16 +3,12 @@
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cached_property
-from typing import Final
 
 import msgspec
 
 from hookmill import headers
 from hookmill.records import NewRecord, Record
 from redelivery.replay_where import Condition, all_hold, parse_condition
-
-CLOCK_SKEW_MS: Final = 300_000
-"""How far the clocks of receiver and log may differ: so much more of the log is read than the range asks for."""
 
 
 class Mode(StrEnum):
@@ -73,8 +69,7 @@ class ReplayPlan(msgspec.Struct, frozen=True, dict=True):
             changes[headers.REPLAY_VERSION] = self.function_version.encode()
         if self.to_sink:
             changes[headers.REPLAY_TO] = self.to_sink.encode()
-        value = b"" if record.value is None and record.key is None else record.value
-        return NewRecord(value, record.key, headers.with_headers(record.headers, changes))
+        return record.sent_on(headers.with_headers(record.headers, changes))
 
     @cached_property
     def _conditions(self) -> list[Condition]:

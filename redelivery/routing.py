@@ -21,7 +21,7 @@ def moved(record: Record, now_ms: int) -> tuple[Topic, NewRecord]:
     """
     stage = headers.text_header(record.headers, headers.STAGE)
     topic = topic_of_stage(stage)
-    kept = tuple(pair for pair in record.headers if pair[0] != headers.NOT_BEFORE)
+    kept = headers.without_headers(record.headers, {headers.NOT_BEFORE})
     if topic is None:
         topic = Topic.DEAD_LETTERS
         now = b"%d" % now_ms
@@ -32,7 +32,4 @@ def moved(record: Record, now_ms: int) -> tuple[Topic, NewRecord]:
             headers.LAST_FAILED_AT: now,
         }
         kept = headers.with_headers(kept, changes)
-    value = record.value
-    if value is None and record.key is None:
-        value = b""  # the log takes no record without either (see NewRecord)
-    return topic, NewRecord(value=value, key=record.key, headers=kept)
+    return topic, record.sent_on(kept)

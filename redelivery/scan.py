@@ -10,6 +10,9 @@ from hookmill.errors import LogUnavailable
 from hookmill.log.contract import Log, RecordReader
 from hookmill.records import Span, TopicPartition
 
+CLOCK_SKEW_MS: Final = 300_000
+"""How far the clocks of receiver and log may differ: who looks for a time of receipt reads so much more of the log."""
+
 _POLL_S: Final = 0.5
 _SILENCE_S: Final = 15.0
 """No record for so long although some are missing: the log does not answer, or what is missing is gone."""

@@ -1,16 +1,12 @@
 """What a record becomes that the sink does not have: a dead letter, or one that comes again."""
 
 from dataclasses import dataclass
-from typing import Final
 
 from hookmill import headers
 from hookmill.errors import FailureKind
 from hookmill.records import NewRecord, Record
 from hookmill.retry import Delay, RetryPolicy
 from hookmill.topics import Topic
-
-_MAX_ERROR_BYTES: Final = 1_024
-"""DESIGN section 4: the message is cut to 1 KiB."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +31,7 @@ def set_aside(
     changes = {
         headers.STAGE: stage.encode(),
         headers.ERROR_CLASS: refusal.error_class.encode(),
-        headers.ERROR: refusal.text.encode("utf-8", "replace")[:_MAX_ERROR_BYTES].decode("utf-8", "ignore").encode(),
+        headers.ERROR: headers.error_text(refusal.text),
         headers.FIRST_FAILED_AT: headers.header(record.headers, headers.FIRST_FAILED_AT) or now,
         headers.LAST_FAILED_AT: now,
     }
@@ -45,7 +41,4 @@ def set_aside(
         topic = hop.topic
         changes[headers.DELIVERY_COUNT] = b"%d" % hop.delivery_count
         changes[headers.NOT_BEFORE] = b"%d" % hop.not_before_ms
-    value = record.value
-    if value is None and record.key is None:
-        value = b""  # the log takes no record without either
-    return topic, NewRecord(value=value, key=record.key, headers=headers.with_headers(record.headers, changes))
+    return topic, record.sent_on(headers.with_headers(record.headers, changes))
