@@ -36,6 +36,7 @@ ALONE: Final = (
 )
 """These stop the victim, take powers away or end their process where they succeed: nothing else is tried after them."""
 
+_READY = b"!"
 _SIGNAL = signal.SIGRTMIN + 3
 _PAGE = 4_096
 _ABSTRACT_NAME = 107
@@ -93,6 +94,8 @@ class Victim:
             self._serve(theirs)
             os._exit(0)
         theirs.close()
+        # An attack that comes before the victim can note signals would end it.
+        assert self._control.recv(1) == _READY
 
     def targets(self) -> dict[str, Any]:
         """For the settings of the hostile function."""
@@ -143,6 +146,7 @@ class Victim:
         signal.signal(_SIGNAL, lambda *_: self._seen.append("signal the parent as owner of a descriptor"))
         for listener in self._listeners:
             listener.setblocking(False)
+        control.send(_READY)
         while control.recv(1):
             while ready := select.select(self._listeners, (), (), 0)[0]:
                 for listener in ready:
