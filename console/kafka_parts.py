@@ -1,10 +1,13 @@
 """Finds what a local Kafka needs without Docker: a Java runtime and Kafka's jars, fetched once per user."""
 
+import contextlib
+import fcntl
 import os
 import re
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from hookmill.errors import ConfigError
@@ -48,6 +51,17 @@ def find_jars() -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def _one_at_a_time(folder: Path) -> Iterator[None]:
+    """No other process is in here: two at once spoil the repository of Maven that they share."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _java_major(java: Path) -> int | None:
     try:
         answer = subprocess.run(  # noqa: S603 - the java of the user's own PATH
@@ -76,22 +90,19 @@ def _fetch_jars(folder: Path) -> None:
         ) from None
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as scratch:
+        with (
+            _one_at_a_time(folder.parent),
+            tempfile.TemporaryDirectory(dir=folder.parent, prefix=".fetching-") as scratch,
+        ):
+            if folder.is_dir():
+                return  # another process was faster
             jars = jgo.build(_COORDINATES, cache_dir=Path(scratch) / "environment").all_jars
             complete = Path(scratch) / "jars"
             complete.mkdir()
             for jar in jars:
                 shutil.copyfile(jar, complete / jar.name)
-            _move_into_place(complete, folder)
+            complete.rename(folder)
     except Exception as error:  # jgo passes on whatever its HTTP client and its parsers raise
         raise ConfigError(
             f"Kafka {KAFKA_VERSION} could not be fetched into {folder}: {error}. A Maven repository must be reachable."
         ) from error
-
-
-def _move_into_place(complete: Path, folder: Path) -> None:
-    try:
-        complete.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # else another process was faster
-            raise

@@ -213,8 +213,8 @@ async def _until(holds: Callable[[], bool]) -> None:
 
 
 async def _lower_max_message_bytes(log: KafkaLog, bootstrap: str, topic: str) -> int:
-    """The broker refuses more than 8,192 bytes. Returns how many larger records it took before: it acts on a change only
-    after it has confirmed it."""
+    """The broker refuses more than 8,192 bytes. Returns how many larger records it took before: it confirms a change
+    before it acts on it."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
