@@ -55,8 +55,8 @@ def pack(pieces: Iterable[Piece], max_pieces: int, max_bytes: int) -> list[Parce
 class Courier:
     """Delivers the parcels of one batch after the other.
 
-    What was taken of a batch that failed half way is remembered until the batch is through, so that its repetition
-    posts only what is missing. After a crash that is forgotten: then the ids tell the destination.
+    What was taken of a batch that failed half way is remembered until `forget`, when the batch is through, so that its
+    repetition posts only what is missing. After a crash that is forgotten: then the ids tell the destination.
     """
 
     def __init__(self, post: Post, lanes: int) -> None:
@@ -106,6 +106,9 @@ class Courier:
             raise RecordRejected(rejected, delayed)
         if failures:
             raise max(failures, key=lambda failure: failure.retry_after_s)
+
+    def forget(self) -> None:
+        """The batch is through: what comes now is another one."""
         self._taken.clear()
         self._stumbles.clear()
 

@@ -92,6 +92,8 @@ class Segment:
         objects = [piece for piece in pieces if piece.group != EVENTS]
         await self._event_courier.deliver(events, MAX_BATCH_EVENTS, room)
         await self._object_courier.deliver(objects, MAX_SET_OBJECTS, room)
+        self._event_courier.forget()
+        self._object_courier.forget()
 
     async def _post_events(self, parcel: Parcel) -> None:
         sent_at = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -83,6 +83,7 @@ class WebhookOut:
         if rejected:
             raise RecordRejected(rejected)
         await self._courier.deliver(pieces, 1, _NOT_BOUNDED)
+        self._courier.forget()
 
     async def _post(self, parcel: Parcel) -> None:
         (piece,) = parcel

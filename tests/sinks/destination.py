@@ -8,7 +8,8 @@ from typing import Self
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-Answer = Callable[["Request"], Awaitable[web.Response]]
+Answer = Callable[["Request"], Awaitable[web.Response | None]]
+"""`None` resets the connection."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,10 @@ class Destination:
         taken = Request(request.path, dict(request.headers), await request.read())
         self.requests.append(taken)
         self.arrived.set()
-        return await self.answer(taken)
+        answer = await self.answer(taken)
+        if answer is None and request.transport is not None:
+            request.transport.abort()
+        return answer or web.Response(status=500)
 
 
 async def accept(request: Request) -> web.Response:

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -10,6 +11,7 @@ from aiohttp import web
 from tests.sinks.destination import Request
 
 WRITE_KEY = "a-write-key"
+OBJECTS_OF_A_CALL = ("properties", "traits", "context", "integrations")
 CALLS = ("track", "identify", "page", "screen", "group", "alias")
 COLLECTION = re.compile(r"(?=.{1,100}$)[a-z]([a-z_]*[a-z])?")
 
@@ -74,6 +76,8 @@ def _is_valid(item: dict[str, Any]) -> bool:
         and all(isinstance(value, str) and value for value in ids)
         and 1 <= len(item["messageId"]) <= 100
         and (item["type"] != "track" or (isinstance(item.get("event"), str) and item["event"] != ""))
-        and isinstance(item.get("properties", {}), dict)
-        and isinstance(item.get("traits", {}), dict)
+        and (item["type"] != "group" or "groupId" in item)
+        and all(isinstance(item.get(name, {}), dict) for name in OBJECTS_OF_A_CALL)
+        and all(isinstance(item[name], str) and item[name] for name in ("name", "category") if name in item)
+        and datetime.fromisoformat(item["timestamp"]).tzinfo is not None
     )
