@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SETUP := $(VENV)/.runtime
 DEV := $(VENV)/.dev
+DLT := $(VENV)/dlt
 # The tests wait for other processes more than they compute: more of them than cores.
 WORKERS ?= 3
 
@@ -32,7 +33,7 @@ format: $(DEV) ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(DEV) ## Measure this machine: receiver, runners, function stage, end to end
+bench: $(DEV) $(DLT)/.installed ## Measure this machine: receiver, runners, function stage, end to end
 	$(BIN)/python -m bench
 
 lock: $(DEV) ## Resolve the dependencies anew into requirements/
@@ -56,4 +57,9 @@ $(DEV): $(SETUP) requirements/dev.txt requirements/java.txt requirements/npm/pac
 	@java -version 2>&1 | grep -Eq 'version "(1[7-9]|[2-9][0-9])' || $(PIP) install --require-hashes -r requirements/java.txt
 	@command -v npm >/dev/null || $(PIP) install --require-hashes -r requirements/node.txt
 	@$(BIN)/python requirements/npm/run.py ci --silent --no-audit --no-fund
+	@touch $@
+
+$(DLT)/.installed: requirements/dlt.txt | $(SETUP)
+	@$(PYTHON) -m venv $(DLT)
+	@$(DLT)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/dlt.txt
 	@touch $@

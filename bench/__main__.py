@@ -1,11 +1,11 @@
-"""`python -m bench [receiver|runners|spans|functions|sinks|end-to-end ...]`: all of them when none is named."""
+"""`python -m bench [PART ...]`, such as `receiver` or `sinks`: all of them when none is named."""
 
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from bench import end_to_end, functions, receiver, report, runners, sinks, spans
+from bench import end_to_end, functions, receiver, report, runners, sink_worker, sinks, spans
 from console.broker import LocalKafka
 from hookmill.config import LoggingConfig
 from hookmill.telemetry import configure_logging
@@ -16,6 +16,7 @@ PARTS: dict[str, Callable[[LocalKafka], None]] = {
     "spans": spans.run,
     "functions": functions.run,
     "sinks": sinks.run,
+    "sink-worker": sink_worker.run,
     "end-to-end": end_to_end.run,
 }
 

@@ -3,24 +3,32 @@
 import asyncio
 import gc
 import os
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 from bench import report
 from console.broker import LocalKafka
-from hookmill.codec import ObjectWrite
+from hookmill.codec import ObjectWrite, encode
 from hookmill.config import SinksConfig
 from sinks.contract import Event, Message, Sink, SourcedObject
+from sinks.flatten import OBJECT_COLUMNS, flatten
 from sinks.warehouses.postgres.sink import PostgresWarehouse
 from sinks.warehouses.sqlite import SqliteWarehouse
-from tests.postgres_server import PASSWORD, PASSWORD_ENV, PostgresServer
+from tests.postgres_server import PASSWORD, PASSWORD_ENV, Database, PostgresServer
+from tests.processes import ROOT
 
 ROWS = 100_000
 RUNS = 3
 BATCH = SinksConfig().batch_records
+DLT_PYTHON = ROOT / ".venv" / "dlt" / "bin" / "python"
+"""Made by `make bench`."""
+DLT_DEADLINE_S = 300
 STARTED = datetime(2026, 11, 23, 10, tzinfo=UTC)
 
 
@@ -33,16 +41,17 @@ def run(_broker: LocalKafka) -> None:
     server = PostgresServer(fsync=True)
     try:
         server.start()
-        compare("PostgreSQL", lambda: PostgresWarehouse(server.empty_database().address()))
+        ours = compare("PostgreSQL", lambda: PostgresWarehouse(server.empty_database().address()))
+        compare_with_dlt(server, ours)
     finally:
         server.stop()
 
 
-def compare(name: str, new_sink: Callable[[], Sink]) -> None:
-    """A new warehouse for each run."""
+def compare(name: str, new_sink: Callable[[], Sink]) -> list[list[float]]:
+    """A new warehouse for each run. Messages per second: of each load, of each run."""
     loads = {
-        "objects, first load": [_object(number, 1) for number in range(ROWS)],
-        "objects, all overwritten": [_object(number, 2) for number in range(ROWS)],
+        "objects, first load": [object_write(number, 1) for number in range(ROWS)],
+        "objects, all overwritten": [object_write(number, 2) for number in range(ROWS)],
         "events": [_event(number) for number in range(ROWS)],
     }
     gc.collect()
@@ -53,6 +62,39 @@ def compare(name: str, new_sink: Callable[[], Sink]) -> None:
             rates[load].append(rate)
     for load, runs in rates.items():
         report.line(f"{name}: {load}, 10 columns, batches of {BATCH:,}", "/s, wall time", runs)
+    return list(rates.values())
+
+
+def compare_with_dlt(server: PostgresServer, ours: list[list[float]]) -> None:
+    """The same objects merged by dlt, all in one load as it likes it best, against `ours`."""
+    runs = [merge_by_dlt(server.empty_database()) for _ in range(RUNS)]
+    for load, rates, of_ours in zip(("first load", "all overwritten"), zip(*runs, strict=True), ours, strict=False):
+        report.line(f"dlt into PostgreSQL: objects, {load}, one load", "/s, wall time", rates)
+        report.line(f"  ours against dlt: objects, {load}", "/s, wall time", of_ours, rates, "  (target: 5)")
+
+
+def merge_by_dlt(database: Database) -> list[float]:
+    """Rows per second of the first load and of the one that overwrites it."""
+    parts = database.address().parameters
+    url = f"postgresql://{parts['user']}:{quote(PASSWORD, safe='')}@{parts['host']}:{parts['port']}/{parts['dbname']}"
+    with tempfile.TemporaryDirectory() as folder:
+        files = []
+        for turn in (1, 2):
+            file = Path(folder) / f"{turn}.jsonl"
+            file.write_bytes(b"\n".join(encode(_row(number, turn)) for number in range(ROWS)))
+            files.append(str(file))
+        command = [str(DLT_PYTHON), str(ROOT / "bench" / "merge_by_dlt.py"), folder, *files]
+        environment = {**os.environ, "DESTINATION__POSTGRES__CREDENTIALS": url}
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True, timeout=DLT_DEADLINE_S)
+    return [ROWS / float(seconds) for seconds in done.stdout.split()]
+
+
+def _row(number: int, turn: int) -> dict[str, object]:
+    """The columns that the warehouse makes of the object."""
+    write = object_write(number, turn).write
+    row: dict[str, Any] = {"id": write.id, "received_at": write.received_at}
+    flatten(write.properties, OBJECT_COLUMNS, row)
+    return row
 
 
 async def measure(sink: Sink, loads: Sequence[Sequence[Message]]) -> list[float]:
@@ -81,7 +123,7 @@ def _properties(number: int, turn: int) -> dict[str, object]:
     }
 
 
-def _object(number: int, turn: int) -> SourcedObject:
+def object_write(number: int, turn: int) -> SourcedObject:
     received_at = _iso(STARTED + timedelta(milliseconds=number))
     version = (turn, 0, number, 0, 0)
     write = ObjectWrite("deals", f"deal-{number}", version, f"m{number}", received_at, _properties(number, turn))
