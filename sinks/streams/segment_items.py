@@ -10,9 +10,9 @@ from typing import Final
 
 from hookmill.codec import JsonValue, encode
 from sinks.contract import Event, Message, SourcedObject
-from sinks.flatten import Row, flatten
+from sinks.flatten import Columns, Row, flatten
 from sinks.merge import ObjectRow, merge
-from sinks.naming import NameCache, snake_case
+from sinks.naming import snake_case
 from sinks.streams.parcels import Piece
 
 EVENTS: Final = ""
@@ -25,7 +25,7 @@ _COLLECTION: Final = re.compile(r"[a-z](?:[a-z_]{0,98}[a-z])?")
 """W30."""
 _NAMES: Final = {"track": ("event",), "page": ("name", "category"), "screen": ("name", "category")}
 """Of each call the fields that must be text where they are (W11)."""
-_COLUMNS: Final = NameCache(lambda path: path)
+_COLUMNS: Final = Columns(lambda path: path)
 
 
 class _Unfit(Exception):
