@@ -9,7 +9,7 @@ DLT := $(VENV)/dlt
 # The tests wait for other processes more than they compute: more of them than cores.
 WORKERS ?= 3
 
-.PHONY: help run test test-nightly check format bench lock clean
+.PHONY: help run test test-nightly faults faults-long check format bench lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -18,10 +18,16 @@ run: $(SETUP) ## Run the quickstart: three sources, one sample webhook each; Ctr
 	@exec $(BIN)/hookmill dev examples/quickstart --samples
 
 test: $(DEV) ## Run the tests, with a real Kafka that they start themselves
-	$(BIN)/python -m pytest -m "not nightly" -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m "not (nightly or faults or faults_long)" -n $(WORKERS) --dist loadfile
 
 test-nightly: $(DEV) ## Run the long trials: 200 kills of a writing process and the like
 	$(BIN)/python -m pytest -m nightly
+
+faults: $(DEV) ## Run the fault trials in short: kills, freezes, restarts, outages; prints the figure of each row
+	$(BIN)/python -m pytest -m faults -rP tests
+
+faults-long: $(DEV) ## Run the fault trials in full, for hours
+	$(BIN)/python -m pytest -m faults_long -rP tests
 
 check: $(DEV) ## Lint, types, import rules
 	$(BIN)/ruff format --check .

@@ -34,7 +34,12 @@ def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**kept, **(extra or {})}
 
 
-def run_hookmill(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> tuple[int, str]:
+def run_hookmill(
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    deadline_s: float = READY_DEADLINE_S,
+) -> tuple[int, str]:
     """A command that ends by itself: exit code, and what it wrote to both streams."""
     done = subprocess.run(
         [HOOKMILL, *arguments],
@@ -43,16 +48,24 @@ def run_hookmill(*arguments: str, env: Mapping[str, str] | None = None, cwd: Pat
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=READY_DEADLINE_S,
+        timeout=deadline_s,
         check=False,
     )
     return done.returncode, done.stdout.decode()
 
 
 class Process:
-    """A long-running `hookmill` command. `admin` is the base URL of its probes."""
+    """A long-running `hookmill` command, or another `program` that takes its options. `admin` is the base URL of its
+    probes."""
 
-    def __init__(self, arguments: Sequence[str], output: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        output: Path,
+        env: Mapping[str, str] | None = None,
+        program: Sequence[str] = (str(HOOKMILL),),
+    ) -> None:
+        self._program = program
         self._arguments = arguments
         self._env = clean_environment(env)
         self.stdout_file = output.with_suffix(".out")
@@ -77,7 +90,7 @@ class Process:
         """Running and ready: /readyz answers 200."""
         port = free_port()
         self.admin = f"http://127.0.0.1:{port}"
-        command = [str(HOOKMILL), *self._arguments, "--admin-port", str(port)]
+        command = [*self._program, *self._arguments, "--admin-port", str(port)]
         with self.stdout_file.open("ab") as out, self.stderr_file.open("ab") as err:
             self._process = subprocess.Popen(
                 command, env=self._env, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True

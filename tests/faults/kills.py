@@ -1,0 +1,66 @@
+"""Kills with -9 in random turn while something else runs."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+from tests.faults.mill import Mill
+
+
+@dataclass
+class Killed:
+    """What was done so far: names in order, and by kill the seconds until the process was ready again."""
+
+    names: list[str] = field(default_factory=list)
+    ready_again_s: list[float] = field(default_factory=list)
+
+    @property
+    def kills(self) -> int:
+        return len(self.names)
+
+
+@contextlib.asynccontextmanager
+async def kills(
+    mill: Mill, names: Sequence[str], seed: int, *, every_s: tuple[float, float], down_s: float = 0.0
+) -> AsyncIterator[Killed]:
+    """While the block runs, one of the processes is killed every so often and started again after `down_s`.
+
+    Fails when one does not come back.
+    """
+    done = Killed()
+    stop = asyncio.Event()
+    task = asyncio.create_task(_kill(mill, names, random.Random(seed), every_s, down_s, done, stop))
+    try:
+        yield done
+    finally:
+        stop.set()  # not cancelled in the middle of a start
+        await task
+
+
+async def _kill(
+    mill: Mill,
+    names: Sequence[str],
+    chance: random.Random,
+    every_s: tuple[float, float],
+    down_s: float,
+    done: Killed,
+    stop: asyncio.Event,
+) -> None:
+    due = time.monotonic()
+    while True:
+        due = max(due, time.monotonic() - every_s[0]) + chance.uniform(*every_s)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(due - time.monotonic()):
+                await stop.wait()
+        if stop.is_set():
+            return
+        name = chance.choice(names)
+        began = time.monotonic()
+        await asyncio.to_thread(mill.processes[name].kill)
+        await asyncio.sleep(down_s)
+        await asyncio.to_thread(mill.processes[name].start)
+        done.names.append(name)
+        done.ready_again_s.append(time.monotonic() - began)

@@ -1,0 +1,14 @@
+"""How often a row tries: little in `make faults`, the full figure in `make faults-long`."""
+
+import pytest
+
+
+def trials(name: str, *, short: int, full: int, deadline_s: float) -> pytest.MarkDecorator:
+    """The test takes `name`: once `short`, within 300 s, and once `full`, within `deadline_s`."""
+    return pytest.mark.parametrize(
+        name,
+        [
+            pytest.param(short, marks=[pytest.mark.faults, pytest.mark.timeout(300)]),
+            pytest.param(full, marks=[pytest.mark.faults_long, pytest.mark.timeout(deadline_s)]),
+        ],
+    )
