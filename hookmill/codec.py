@@ -26,6 +26,9 @@ class ObjectWrite(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
 
     `version` orders writes of one property: [received at in epoch microseconds, partition, offset, generation, index];
     compared left to right, the greater one wins whatever the order of arrival.
+
+    `deleted`, absent unless true: the object ends with this write, which has no properties. A reader from before the
+    field was there sees a write that sets nothing.
     """
 
     collection: str
@@ -34,6 +37,7 @@ class ObjectWrite(msgspec.Struct, frozen=True, rename="camel", omit_defaults=Tru
     message_id: str
     received_at: str
     properties: dict[str, JsonValue] = {}
+    deleted: bool = False
 
 
 class LogLine(msgspec.Struct, frozen=True, array_like=True):

@@ -72,6 +72,8 @@ class Sink(Protocol):
     async def write(self, batch: Sequence[Message]) -> None:
         """The whole batch is durable, each event once by its id, each object property by the greatest version.
 
+        A write with `deleted` takes away what older writes to the object set, also those that are still to come.
+
         Events and objects may be mixed, as the sink's filter allows. All or nothing as far as the destination can; a
         batch written twice leaves the same state as once.
 

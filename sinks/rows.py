@@ -98,7 +98,7 @@ class _LayoutBuilder:
                 columns: Row = {"received_at": write.received_at}
                 flatten(write.properties, OBJECT_COLUMNS, columns)
                 key = TableKey(_schemas[message.source], _object_tables[write.collection], TableKind.OBJECTS)
-                self._add_object(key, write.id, ObjectRow(write.version, columns))
+                self._add_object(key, write.id, ObjectRow(write.version, None if write.deleted else columns))
             case Event():
                 if not self._is_replaced(message):
                     for key, row in _event_rows(message):
@@ -113,7 +113,7 @@ class _LayoutBuilder:
         return event.generation < self.recomputed.get(_schemas[event.source], {}).get(event.message_id, 0)
 
     def _add_object(self, key: TableKey, object_id: str, row: ObjectRow) -> None:
-        self.plan.admit(key, row.columns)
+        self.plan.admit(key, row.columns or {})  # a table also for what was never there: its tombstones are by table
         self.objects.setdefault(key, {}).setdefault(object_id, []).append(row)
 
     def _add_latest(self, event: Event) -> None:

@@ -103,7 +103,8 @@ def _record(message: Message, is_cloudevents: bool) -> NewRecord:
     else:
         write = message.write
         key = f"{message.source}/{write.collection}/{write.id}".encode()
-        message_id, kind, time = write.message_id, "object", write.received_at
+        kind = "object.delete" if write.deleted else "object"
+        message_id, time = write.message_id, write.received_at
     described: Headers = (
         (headers.SOURCE, message.source.encode()),
         (headers.MESSAGE_ID, message_id.encode()),

@@ -104,7 +104,9 @@ def _id(value: JsonValue, name: str) -> str:
 
 
 def _identity(message: SourcedObject) -> tuple[str, str]:
-    """Collection, as Segment names it, and id."""
+    """Collection, as Segment names it, and id. Errors: `_Unfit`, also for a delete, which Segment has no call for."""
+    if message.write.deleted:
+        raise _Unfit("Segment cannot delete objects")
     collection = snake_case(message.write.collection)
     if not _COLLECTION.fullmatch(collection):
         raise _Unfit("Segment takes names of collections with letters and underscores only, 100 at most")
@@ -119,7 +121,8 @@ def _object_piece(collection: str, object_id: str, messages: Mapping[int, Source
     Errors: `_Unfit`.
     """
     merged = merge(None, [ObjectRow(message.write.version, _flat(message)) for message in messages.values()])
-    properties = {} if merged is None else {name: value for name, value in merged.columns.items() if value is not None}
+    columns = {} if merged is None or merged.columns is None else merged.columns
+    properties = {name: value for name, value in columns.items() if value is not None}
     if merged is None or not properties:
         raise _Unfit("it has no property with a value")
     for name, value in properties.items():

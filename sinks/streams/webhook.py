@@ -1,8 +1,8 @@
 """Webhooks out: each message is one POST, signed as Standard Webhooks says.
 
-The body is `{"type", "timestamp", "source", "data"}`: `event.<type of call>` or `object.set`, when the webhook came
-that the message was made of, the slug of its source, and the message as on the log. At least once: a message comes
-again after a crash or an answer that was lost, with the `webhook-id` it had.
+The body is `{"type", "timestamp", "source", "data"}`: `event.<type of call>`, `object.set` or `object.delete`, when the
+webhook came that the message was made of, the slug of its source, and the message as on the log. At least once: a
+message comes again after a crash or an answer that was lost, with the `webhook-id` it had.
 
 Source: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -129,7 +129,8 @@ def _body(message: Message) -> bytes:
     if isinstance(message, Event):
         kind, timestamp = f"event.{message.message.get('type')}", message.message.get("receivedAt")
     else:
-        kind, timestamp = "object.set", message.write.received_at
+        kind = "object.delete" if message.write.deleted else "object.set"
+        timestamp = message.write.received_at
     envelope: dict[str, JsonValue] = {
         "type": kind,
         "timestamp": timestamp,

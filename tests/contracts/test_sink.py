@@ -13,7 +13,7 @@ from sinks.warehouses.postgres.sink import PostgresWarehouse
 from sinks.warehouses.sqlite import SqliteWarehouse
 from tests.postgres_server import PostgresServer
 from tests.sinks.database import rows
-from tests.sinks.messages import RECEIVED_AT, event, write
+from tests.sinks.messages import RECEIVED_AT, deletion, event, write
 
 SEED = 20_261_123
 STANDARD = {"received_at": RECEIVED_AT}
@@ -155,15 +155,91 @@ async def test_a_property_cleared_before_it_ever_had_a_value_stays_clear(warehou
     assert warehouse.rows("pipedrive", "deals")["d1"] == {"id": "d1", **STANDARD}
 
 
+async def test_a_deleted_object_is_no_row_and_older_writes_do_not_bring_it_back(warehouse: Warehouse) -> None:
+    await written(
+        warehouse,
+        [write("d1", 1, {"title": "A"}), write("d2", 1, {"title": "B"})],
+        [deletion("d1", 3), deletion("d3", 3)],
+        [write("d1", 2, {"title": "late"}), write("d3", 2, {"title": "late"})],
+        [deletion("d1", 3)],
+    )
+
+    assert set(warehouse.rows("pipedrive", "deals")) == {"d2"}
+
+
+async def test_a_newer_write_makes_a_deleted_object_anew_with_only_its_own_properties(warehouse: Warehouse) -> None:
+    await written(
+        warehouse,
+        [write("d1", 1, {"title": "A", "value": 1})],
+        [deletion("d1", 2)],
+        [write("d1", 3, {"value": 3})],
+        [write("d1", 1, {"title": "A", "value": 1}), deletion("d1", 2)],
+    )
+
+    assert warehouse.rows("pipedrive", "deals") == {"d1": {"id": "d1", "value": 3, **STANDARD}}
+
+
+async def test_a_late_deletion_takes_only_what_is_older(warehouse: Warehouse) -> None:
+    await written(
+        warehouse,
+        [write("d1", 1, {"title": "A", "value": 1})],
+        [write("d1", 3, {"value": 3})],
+        [deletion("d1", 2)],
+        [write("d1", 0, {"owner": "Ann"})],
+    )
+
+    assert warehouse.rows("pipedrive", "deals") == {"d1": {"id": "d1", "value": 3, **STANDARD}}
+
+
+async def test_an_object_deleted_and_set_within_a_batch_ends_as_its_last_version(warehouse: Warehouse) -> None:
+    await written(
+        warehouse,
+        [write("d1", 1, {"a": 1}), deletion("d1", 2), write("d1", 3, {"b": 3})],
+        [write("d2", 1, {"a": 1}), write("d2", 3, {"b": 3}), deletion("d2", 2)],
+        [write("d3", 1, {"a": 1}), deletion("d3", 2)],
+    )
+
+    assert warehouse.rows("pipedrive", "deals") == {
+        "d1": {"id": "d1", "b": 3, **STANDARD},
+        "d2": {"id": "d2", "b": 3, **STANDARD},
+    }
+
+
+async def test_a_deletion_is_of_one_collection_and_source(warehouse: Warehouse) -> None:
+    await written(
+        warehouse,
+        [write("1", 1, {"a": 1}), write("1", 1, {"a": 2}, collection="orders"), write("1", 1, {"a": 3}, source="shop")],
+        [deletion("1", 2)],
+    )
+
+    assert warehouse.rows("pipedrive", "deals") == {}
+    assert warehouse.rows("pipedrive", "orders")["1"]["a"] == 2
+    assert warehouse.rows("shop", "deals")["1"]["a"] == 3
+
+
+async def test_the_row_of_a_user_can_be_deleted(warehouse: Warehouse) -> None:
+    await written(
+        warehouse,
+        [event("m1", type="identify", userId="u1", traits={"email": "a@b.c"})],
+        [deletion("u1", 1_000_000_000_000_000, collection="users")],
+        [event("m1", type="identify", userId="u1", traits={"email": "a@b.c"})],
+    )
+
+    assert warehouse.rows("pipedrive", "users") == {}
+
+
 @pytest.mark.parametrize("objects", [5_000, pytest.param(50_000, marks=pytest.mark.nightly)])
 async def test_objects_converge_however_they_arrive(warehouse: Warehouse, objects: int) -> None:
-    """Shuffled, doubled, late, partial and cleared writes in batches of any size end as in the order of versions."""
+    """Shuffled, doubled, late, partial, cleared and deleted: in batches of any size it ends as in order of versions."""
     chance = random.Random(SEED)
     writes = [_some_write(chance, objects, position) for position in range(3 * objects)]
     expected: dict[str, dict[str, Any]] = {}
     for message in writes:
-        row = expected.setdefault(message.write.id, {"id": message.write.id})
-        row |= {"received_at": message.write.received_at, **message.write.properties}
+        if message.write.deleted:
+            expected.pop(message.write.id, None)
+        else:
+            row = expected.setdefault(message.write.id, {"id": message.write.id})
+            row |= {"received_at": message.write.received_at, **message.write.properties}
     arrivals = writes + chance.choices(writes, k=objects)
     chance.shuffle(arrivals)
 
@@ -230,10 +306,13 @@ async def test_values_are_kept_to_the_last_byte(warehouse: Warehouse) -> None:
 
 
 def _some_write(chance: random.Random, objects: int, position: int) -> SourcedObject:
+    object_id = f"d{chance.randrange(objects)}"
+    if chance.random() < 0.2:
+        return deletion(object_id, position)
     names = chance.sample("abcdefgh", chance.choice((1, 2, 4, 8)))
     properties = {name: chance.choice((None, chance.randrange(1_000), f"text {position}")) for name in names}
     at = f"2026-11-23T10:00:{position % 60:02}.000Z"
-    return write(f"d{chance.randrange(objects)}", position, _as_text(properties), received_at=at)
+    return write(object_id, position, _as_text(properties), received_at=at)
 
 
 def _as_text(properties: dict[str, Any]) -> dict[str, Any]:

@@ -26,4 +26,4 @@ def rows(file: Path, table: str) -> dict[str, dict[str, Any]]:
 def tables(file: Path) -> set[str]:
     """Names of all tables but our own bookkeeping."""
     found = query(file, "SELECT name FROM sqlite_master WHERE type = 'table'")
-    return {name for (name,) in found} - {"_hookmill_tables"}
+    return {name for (name,) in found if not name.startswith("_hookmill_")}

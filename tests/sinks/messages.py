@@ -18,6 +18,7 @@ def write(
     collection: str = "deals",
     source: str = "pipedrive",
     received_at: str = RECEIVED_AT,
+    deleted: bool = False,
 ) -> SourcedObject:
     """A write whose version is ordered by `position`."""
     body = ObjectWrite(
@@ -27,8 +28,14 @@ def write(
         message_id=f"m-{collection}-{object_id}-{position}",
         received_at=received_at,
         properties=properties,
+        deleted=deleted,
     )
     return SourcedObject(source, body, encode(body))
+
+
+def deletion(object_id: str, position: int, **where: str) -> SourcedObject:
+    """A write that deletes; otherwise as `write`."""
+    return write(object_id, position, {}, deleted=True, **where)
 
 
 def event(message_id: str, source: str = "pipedrive", **fields: Any) -> Event:

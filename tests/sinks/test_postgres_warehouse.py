@@ -5,6 +5,7 @@ import math
 import random
 import traceback
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -16,7 +17,7 @@ from sinks.warehouses.postgres.connection import Address
 from sinks.warehouses.postgres.options import PostgresOptions
 from sinks.warehouses.postgres.sink import PostgresWarehouse
 from tests.postgres_server import PASSWORD, PASSWORD_ENV, Database, PostgresServer
-from tests.sinks.messages import event, write
+from tests.sinks.messages import deletion, event, write
 
 SEED = 20_261_124
 
@@ -207,15 +208,20 @@ async def test_a_column_that_somebody_gave_a_type_of_their_own_loses_nothing(dat
 
 
 async def test_workers_write_the_same_objects_at_the_same_time(database: Database) -> None:
-    """Every worker meets objects, columns and types that another one is just making."""
+    """Every worker meets objects, columns and types that another one is just making, or deleting."""
     chance = random.Random(SEED)
     writes = [
         write(f"d{chance.randrange(40)}", n, {f"p{chance.randrange(30)}": chance.choice((n, n + 0.5, f"text {n}"))})
+        if chance.random() < 0.99
+        else deletion(f"d{chance.randrange(40)}", n)
         for n in range(1_200)
     ]
     expected: dict[str, dict[str, Any]] = {}
     for message in writes:
-        expected.setdefault(message.write.id, {}).update(message.write.properties)
+        if message.write.deleted:
+            expected.pop(message.write.id, None)
+        else:
+            expected.setdefault(message.write.id, {}).update(message.write.properties)
     shares = [chance.sample(writes, len(writes)) for _ in range(3)]
 
     async def work(share: list[Any]) -> None:
@@ -254,6 +260,30 @@ async def test_what_somebody_dropped_comes_back(database: Database) -> None:
                 await sink.write([write("1", 2, {"a": 2, "b": 2})])
             await sink.write([write("1", 2, {"a": 2, "b": 2})])
             assert database.rows("pipedrive", "deals")["1"].keys() >= {"a", "b"}
+
+
+async def test_a_dropped_table_comes_back_without_its_tombstones(database: Database) -> None:
+    async with PostgresWarehouse(database.address()) as sink:
+        await sink.write([write("1", 1, {"a": 1}), deletion("1", 2)])
+        assert database.query("SELECT id, deleted_at FROM hookmill._hookmill_tombstones") == [
+            ("1", datetime(2025, 11, 24, 16, 0, 0, 2, UTC))
+        ]
+        database.query("DROP TABLE pipedrive.deals")
+        with pytest.raises(SinkUnavailable, match="changed by somebody else"):
+            await sink.write([write("1", 1, {"a": 1})])
+        await sink.write([write("1", 1, {"a": 1})])
+
+    assert database.rows("pipedrive", "deals")["1"]["a"] == 1
+
+
+async def test_a_warehouse_from_before_deletions_gets_tombstones(database: Database) -> None:
+    async with PostgresWarehouse(database.address()) as sink:
+        await sink.write([write("1", 1, {"a": 1})])
+    database.query("DROP TABLE hookmill._hookmill_tombstones")
+
+    await written(database, [deletion("1", 2)], [write("1", 1, {"a": 1})])
+
+    assert database.rows("pipedrive", "deals") == {}
 
 
 async def test_rows_that_a_constraint_refuses_are_named_and_the_others_stay(database: Database) -> None:

@@ -15,7 +15,7 @@ from sinks.contract import SinkUnavailable
 from sinks.warehouses.sqlite import SqliteWarehouse
 from sinks.warehouses.sqlite.statements import quoted
 from tests.sinks.database import query, rows, tables
-from tests.sinks.messages import event, write
+from tests.sinks.messages import deletion, event, write
 
 HOSTILE = (
     'a"b',
@@ -115,6 +115,20 @@ async def test_a_dropped_table_comes_back(tmp_path: Path) -> None:
         await sink.write([write("2", 1, {"a": 2})])
 
     assert set(rows(file, "pipedrive__deals")) == {"2"}
+
+
+async def test_a_dropped_table_comes_back_without_its_tombstones(tmp_path: Path) -> None:
+    file = tmp_path / "w.db"
+    async with SqliteWarehouse(file) as sink:
+        await sink.write([write("1", 1, {"a": 1}), deletion("1", 2)])
+        assert query(file, "SELECT table_name, id, deleted_at FROM _hookmill_tombstones") == [
+            ("pipedrive__deals", "1", "2025-11-24T16:00:00.000002+00:00")
+        ]
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("DROP TABLE pipedrive__deals")
+        await sink.write([write("1", 1, {"a": 1})])
+
+    assert rows(file, "pipedrive__deals")["1"]["a"] == 1
 
 
 async def test_a_removed_file_is_made_again_instead_of_written_into_nowhere(tmp_path: Path) -> None:

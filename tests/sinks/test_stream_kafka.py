@@ -20,7 +20,7 @@ from sinks.contract import Message, RecordRejected, Sink
 from sinks.open import check_sink, open_sink
 from sinks.options import Surroundings
 from sinks.streams.kafka import TopicStream
-from tests.sinks.messages import RECEIVED_AT, event, write
+from tests.sinks.messages import RECEIVED_AT, deletion, event, write
 
 PAID = event("m1", event="Paid", userId="u1")
 DEAL = write("d1", 1, {"title": "A"})
@@ -72,7 +72,7 @@ def _headers(message_id: bytes) -> tuple[tuple[str, bytes], ...]:
 
 
 async def test_cloudevents_are_told_by_headers(log: Log, topic: str) -> None:
-    records = await written(log, topic, [PAID, DEAL], cloudevents=True)
+    records = await written(log, topic, [PAID, DEAL, deletion("d1", 2)], cloudevents=True)
 
     told = [{name: value for name, value in record.headers if name.startswith("ce_")} for record in records]
     assert told == [
@@ -88,6 +88,13 @@ async def test_cloudevents_are_told_by_headers(log: Log, topic: str) -> None:
             "ce_id": b"m-deals-d1-1",
             "ce_source": b"/sources/pipedrive",
             "ce_type": b"hookmill.object",
+            "ce_time": RECEIVED_AT.encode(),
+        },
+        {
+            "ce_specversion": b"1.0",
+            "ce_id": b"m-deals-d1-2",
+            "ce_source": b"/sources/pipedrive",
+            "ce_type": b"hookmill.object.delete",
             "ce_time": RECEIVED_AT.encode(),
         },
     ]

@@ -11,7 +11,7 @@ from sinks.contract import Message, RecordRejected, Sink, SinkUnavailable
 from sinks.streams.endpoint import Endpoint
 from sinks.streams.segment import Segment
 from tests.sinks.destination import Destination, Request
-from tests.sinks.messages import event, write
+from tests.sinks.messages import deletion, event, write
 from tests.sinks.segment_server import WRITE_KEY, SegmentServer
 
 SEED = 20_261_124
@@ -91,6 +91,13 @@ async def test_what_segment_would_drop_in_silence_is_rejected_aloud(
 async def test_a_track_call_without_an_event_is_rejected(segment: Segments) -> None:
     with pytest.raises(RecordRejected, match="a track call needs an event"):
         await segment.write([event("m1", userId="u")])
+
+
+async def test_a_deletion_is_rejected_because_segment_has_none(segment: Segments) -> None:
+    with pytest.raises(RecordRejected) as caught:
+        await segment.write([write("d1", 1, {"a": 1}), deletion("d1", 2), write("d1", 3, {"b": 3})])
+
+    assert caught.value.rejected == {1: "Segment cannot delete objects"}
 
 
 async def test_objects_are_set_flat_ten_at_a_time_by_collection(segment: Segments) -> None:

@@ -21,12 +21,13 @@ from sinks.contract import RecordRejected, SinkUnavailable
 from sinks.streams.endpoint import Endpoint
 from sinks.streams.webhook import WebhookOptions, WebhookOut, signature, signing_key
 from tests.sinks.destination import Destination, Request, accept, answering
-from tests.sinks.messages import RECEIVED_AT, event, write
+from tests.sinks.messages import RECEIVED_AT, deletion, event, write
 
 KEY = bytes(range(32))
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
 PAID = event("m1", event="Paid", properties={"amount": 5})
 DEAL = write("d1", 1, {"title": "A"})
+GONE = deletion("d2", 2)
 
 
 @pytest.fixture
@@ -42,11 +43,12 @@ def sink_to(url: str, **options: Any) -> AbstractAsyncContextManager[WebhookOut]
 
 async def test_every_message_is_a_post(destination: Destination) -> None:
     async with sink_to(destination.url("/in?from=us")) as sink:
-        await sink.write([PAID, DEAL])
+        await sink.write([PAID, DEAL, GONE])
 
     bodies = sorted((json.loads(request.body) for request in destination.requests), key=lambda body: body["type"])
     assert bodies == [
         {"type": "event.track", "timestamp": RECEIVED_AT, "source": "pipedrive", "data": json.loads(PAID.raw)},
+        {"type": "object.delete", "timestamp": RECEIVED_AT, "source": "pipedrive", "data": json.loads(GONE.raw)},
         {"type": "object.set", "timestamp": RECEIVED_AT, "source": "pipedrive", "data": json.loads(DEAL.raw)},
     ]
     assert {request.path for request in destination.requests} == {"/in"}

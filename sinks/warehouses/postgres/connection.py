@@ -34,6 +34,7 @@ _SESSION: Final = {
     "lock_timeout": f"{LOCK_TIMEOUT_S}s",
     "idle_in_transaction_session_timeout": "60s",  # locks of a worker that froze are free again
     "client_min_messages": "warning",
+    "default_transaction_isolation": "read committed",  # what is read after a lock was waited for is as it is then
     "TimeZone": "UTC",
     # Staged rows find theirs by the key. PostgreSQL knows nothing of a temporary table's content and would rather read
     # the whole table: 110 ms instead of 30 for 5,000 rows of 100,000, and more with each row.

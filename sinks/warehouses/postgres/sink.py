@@ -11,7 +11,7 @@ from typing import Final, Self
 import psycopg
 
 from hookmill.errors import ConfigError
-from sinks.contract import Message, RecordRejected, SinkUnavailable
+from sinks.contract import Message, RecordRejected, SinkUnavailable, SourcedObject
 from sinks.rows import lay_out
 from sinks.schema import GENERATION_COLUMN, TableKind
 from sinks.warehouses.postgres.connection import LOCK_TIMEOUT_S, STATEMENT_TIMEOUT_S, Address, connect, cut
@@ -47,7 +47,8 @@ class PostgresWarehouse:
     Several sinks, also of several processes, may share a database. A batch is written with the schema locked for
     changes by others of us (a shared advisory lock), a change is made with it locked for everybody (an exclusive one).
     Rows are not locked while they are merged: an update holds only where the row still has the versions that were read,
-    and a batch that finds one changed is written again.
+    and a batch that finds one changed is written again. That a row which is not there stays so, cannot be told this
+    way, so a batch that deletes objects is written with nobody else writing.
     """
 
     def __init__(self, address: Address) -> None:
@@ -123,7 +124,7 @@ class PostgresWarehouse:
                 raise RecordRejected(refused) from None
 
     def _write_all(self, batch: Sequence[Message], *, keep: bool = True) -> None:
-        lock = _SHARED
+        lock = _EXCLUSIVE if any(map(_deletes, batch)) else _SHARED
         for _ in range(_ATTEMPTS):
             try:
                 with self._transaction(lock, keep=keep):
@@ -211,6 +212,10 @@ class PostgresWarehouse:
             if failure is None:
                 raise
             raise failure from error
+
+
+def _deletes(message: Message) -> bool:
+    return isinstance(message, SourcedObject) and message.write.deleted
 
 
 def _lock_key(schema: str) -> int:

@@ -1,22 +1,26 @@
 """Rows of one table on their way: as columns that fit it, and from there into the table."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Final
 
 import psycopg
 
 from sinks.flatten import Row, Scalar
-from sinks.merge import Merged, ObjectRow, merge
+from sinks.merge import Merged, ObjectRow, deleted_at, merge
 from sinks.schema import ColumnType, TableKey, TableKind
 from sinks.warehouses.postgres.statements import (
     CHOSEN,
+    DELETE_TOMBSTONES,
     EXPECTED,
+    INSERT_TOMBSTONES,
+    SELECT_TOMBSTONES,
     VERSIONS,
     column_name,
     copy_rows,
     create_stage,
+    delete_objects,
     insert_staged,
     select_versions,
     update_staged,
@@ -51,6 +55,10 @@ class Staged:
     count: int
     updates: int = 0
     """How many of the rows were there."""
+    tombstones: Mapping[str, str] = field(default_factory=dict)
+    """Objects that are deleted, and their versions."""
+    revived: Sequence[str] = ()
+    """Objects that were deleted and are rows again."""
 
 
 class Stager:
@@ -68,24 +76,43 @@ class Stager:
     def objects(self, key: TableKey, writes: Mapping[str, list[ObjectRow]]) -> Staged | None:
         """Rows merged with what is stored; `None` when the table is ahead of them all."""
         by_id = _by_stored_id(writes)
-        found = self._connection.execute(select_versions(self._tables.name(key)), [list(by_id)])
-        stored: dict[str, str] = dict(found.fetchall())
+        stored, deleted = self._stored(key, list(by_id))
+        versions = stored | deleted
         merged: dict[str, Merged] = {}
         for object_id, writes_of_object in by_id.items():
-            outcome = merge(stored.get(object_id), writes_of_object)
+            outcome = merge(versions.get(object_id), writes_of_object)
             if outcome is not None:
                 merged[object_id] = outcome
         if not merged:
             return None
-        rows = [outcome.columns for outcome in merged.values()]
-        bits = _bits(rows)
-        columns: dict[str, Sequence[Scalar]] = {"id": list(merged), **_columns(rows)}
-        staged = self._fitted(key, columns, bits)
-        staged.types |= {VERSIONS: "text", EXPECTED: "text", CHOSEN: "bytea"}
-        staged.cells[VERSIONS] = [outcome.versions for outcome in merged.values()]
-        staged.cells[EXPECTED] = [stored.get(object_id) for object_id in merged]
-        staged.cells[CHOSEN] = _chosen(rows, bits)
-        staged.updates = len(merged.keys() & stored.keys())
+        rows = {object_id: outcome.columns for object_id, outcome in merged.items() if outcome.columns is not None}
+        staged = self._staged_rows(key, rows)
+        staged.types |= {VERSIONS: "text", EXPECTED: "text"}
+        staged.cells[VERSIONS] = [merged[object_id].versions for object_id in rows]
+        staged.cells[EXPECTED] = [stored.get(object_id) for object_id in rows]
+        staged.updates = len(rows.keys() & stored.keys())
+        staged.tombstones = {object_id: merged[object_id].versions for object_id in merged.keys() - rows.keys()}
+        staged.revived = list(rows.keys() & deleted.keys())
+        return staged
+
+    def _stored(self, key: TableKey, ids: list[str]) -> tuple[dict[str, str], dict[str, str]]:
+        """Versions of the rows that are there, and of objects that were deleted."""
+        table = self._tables.name(key)
+        rows: dict[str, str] = dict(self._connection.execute(select_versions(table), [ids]).fetchall())
+        others = [object_id for object_id in ids if object_id not in rows]
+        if not others:
+            return rows, {}
+        statement = self._tables.tombstones(SELECT_TOMBSTONES)
+        return rows, dict(self._connection.execute(statement, [*table, others]).fetchall())
+
+    def _staged_rows(self, key: TableKey, rows: Mapping[str, Row]) -> Staged:
+        if not rows:
+            return Staged(key, {}, {}, {}, 0)
+        values = list(rows.values())
+        bits = _bits(values)
+        staged = self._fitted(key, {"id": list(rows), **_columns(values)}, bits)
+        staged.types[CHOSEN] = "bytea"
+        staged.cells[CHOSEN] = _chosen(values, bits)
         return staged
 
     def _fitted(self, key: TableKey, columns: Mapping[str, Sequence[Scalar]], bits: Mapping[str, int | None]) -> Staged:
@@ -117,6 +144,13 @@ class Stager:
 def write_staged(connection: psycopg.Connection, tables: Tables, staged: Staged) -> None:
     """The rows are in their table. Errors: `Overtaken`; those of the server."""
     table, kind = tables.name(staged.key), staged.key.kind
+    if staged.tombstones:
+        ids, versions = list(staged.tombstones), list(staged.tombstones.values())
+        connection.execute(delete_objects(table), [ids])
+        times = [deleted_at(text) for text in versions]
+        connection.execute(tables.tombstones(INSERT_TOMBSTONES), [*table, ids, versions, times])
+    if not staged.count:
+        return
     with connection.cursor() as cursor:
         cursor.execute(create_stage(table, kind))
         with cursor.copy(copy_rows(table, tuple(staged.cells))) as copy:
@@ -135,6 +169,8 @@ def write_staged(connection: psycopg.Connection, tables: Tables, staged: Staged)
             written += cursor.rowcount
         if written < staged.count:
             raise Overtaken
+        if staged.revived:
+            cursor.execute(tables.tombstones(DELETE_TOMBSTONES), [*table, staged.revived])
 
 
 def _by_stored_id(writes: Mapping[str, list[ObjectRow]]) -> dict[str, list[ObjectRow]]:

@@ -28,6 +28,26 @@ CREATE TABLE IF NOT EXISTS {schema}."_hookmill_generation" ("only" boolean PRIMA
 FIRST_GENERATION: Final = 'INSERT INTO {schema}."_hookmill_generation" VALUES (true, 0) ON CONFLICT DO NOTHING'
 """The generation grows with each change of the schema, so that every worker knows when to look at it again."""
 
+CREATE_TOMBSTONES: Final = """\
+CREATE TABLE IF NOT EXISTS {schema}."_hookmill_tombstones" (
+    "table_schema" text, "table_name" text, "id" text, "_versions" text NOT NULL, "deleted_at" timestamptz NOT NULL,
+    PRIMARY KEY ("table_schema", "table_name", "id")
+)"""
+"""Objects that were deleted: see `sinks.merge`."""
+
+SELECT_TOMBSTONES: Final = """\
+SELECT "id", "_versions" FROM {schema}."_hookmill_tombstones"
+WHERE "table_schema" = %s AND "table_name" = %s AND "id" = ANY(%s)"""
+INSERT_TOMBSTONES: Final = """\
+INSERT INTO {schema}."_hookmill_tombstones"
+SELECT %s, %s, * FROM unnest(%s::text[], %s::text[], %s::timestamptz[])
+ON CONFLICT ("table_schema", "table_name", "id") DO UPDATE SET
+    "_versions" = excluded."_versions", "deleted_at" = excluded."deleted_at\""""
+DELETE_TOMBSTONES: Final = """\
+DELETE FROM {schema}."_hookmill_tombstones" WHERE "table_schema" = %s AND "table_name" = %s AND "id" = ANY(%s)"""
+FORGET_TOMBSTONES: Final = """\
+DELETE FROM {schema}."_hookmill_tombstones" WHERE "table_schema" = %s AND "table_name" = %s"""
+
 SELECT_GENERATION: Final = 'SELECT "generation" FROM {schema}."_hookmill_generation"'
 NEXT_GENERATION: Final = (
     'UPDATE {schema}."_hookmill_generation" SET "generation" = "generation" + 1 RETURNING "generation"'
@@ -178,6 +198,11 @@ def select_versions(table: Table) -> Composed:
     return SQL("SELECT {id}, {} FROM {} WHERE {id} = ANY(%s)").format(
         Identifier(VERSIONS), Identifier(*table), id=Identifier("id")
     )
+
+
+def delete_objects(table: Table) -> Composed:
+    """The rows with the ids of the one parameter, a list, are gone."""
+    return SQL("DELETE FROM {} WHERE {} = ANY(%s)").format(Identifier(*table), Identifier("id"))
 
 
 def _change(name: str, bit: int | None) -> Composed:

@@ -1,9 +1,10 @@
 """The tables of one database that are ours: what they are called, which columns they have, and how they change."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from typing import Final
+from typing import Final, LiteralString
 
 import psycopg
+from psycopg.sql import Composed
 
 from sinks.flatten import Scalar
 from sinks.naming import identifier, with_hash
@@ -11,7 +12,9 @@ from sinks.schema import AddColumns, Change, ColumnType, CreateTable, TableKey, 
 from sinks.warehouses.postgres.statements import (
     CREATE_CATALOG,
     CREATE_GENERATION,
+    CREATE_TOMBSTONES,
     FIRST_GENERATION,
+    FORGET_TOMBSTONES,
     INSERT_CATALOG,
     NEXT_GENERATION,
     SELECT_COLUMNS,
@@ -58,6 +61,10 @@ class Tables:
         """What the table is called in the database."""
         return self._names[key]
 
+    def tombstones(self, statement: LiteralString) -> Composed:
+        """The statement about the tombstones of this database."""
+        return in_schema(statement, self._home)
+
     def type_of(self, key: TableKey, column: str) -> ColumnType | None:
         """The type of a column that is there; `None` for one that somebody gave another type than we know."""
         return self._types[key][column_name(column)]
@@ -71,8 +78,8 @@ class Tables:
         """The tables of our own bookkeeping are there. Errors: rights that are missing."""
         if self._connection.execute(SELECT_SCHEMA, [self._home]).fetchone() is None:
             self._connection.execute(create_schema(self._home))
-        if "_hookmill_generation" not in self._taken(self._home):
-            for statement in (CREATE_CATALOG, CREATE_GENERATION, FIRST_GENERATION):
+        if "_hookmill_tombstones" not in self._taken(self._home):  # the last of them that was thought of
+            for statement in (CREATE_CATALOG, CREATE_GENERATION, FIRST_GENERATION, CREATE_TOMBSTONES):
                 self._connection.execute(in_schema(statement, self._home))
         self._connection.execute("CREATE TEMPORARY TABLE hookmill_check () ON COMMIT DROP")  # a right of its own
 
@@ -154,13 +161,15 @@ class Tables:
         columns = {column_name(column): column_type for column, column_type in change.columns.items()}
         self._connection.execute(create_table((schema, name), key.kind, columns.items()))
         self._connection.execute(in_schema(INSERT_CATALOG, self._home), (schema, name, *key))
+        # Of a table that somebody dropped, to have it made anew.
+        self._connection.execute(in_schema(FORGET_TOMBSTONES, self._home), (schema, name))
         self._names[key] = (schema, name)
         self._types[key] = {"id": ColumnType.TEXT, **columns}
 
     def _taken(self, schema: str) -> set[str]:
         return {name for (name,) in self._connection.execute(SELECT_TAKEN, {"schema": schema})}
 
-    def _one(self, statement: psycopg.sql.Composed) -> tuple[int, ...]:
+    def _one(self, statement: Composed) -> tuple[int, ...]:
         found = self._connection.execute(statement).fetchone()
         assert found is not None
         return found

@@ -5,23 +5,18 @@ import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
-from operator import itemgetter
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 from sinks.contract import Message
 from sinks.flatten import Row, Scalar
-from sinks.merge import ObjectRow, merge
 from sinks.rows import lay_out
-from sinks.schema import GENERATION_COLUMN, TableKey, TableKind
+from sinks.schema import GENERATION_COLUMN, TableKind
 from sinks.warehouses.sqlite.failures import BUSY_TIMEOUT_S, failure_of
-from sinks.warehouses.sqlite.statements import delete_older, insert_event, select_versions, upsert_object
+from sinks.warehouses.sqlite.objects import write_objects
+from sinks.warehouses.sqlite.statements import delete_older, insert_event
 from sinks.warehouses.sqlite.tables import Tables
-
-_IDS_PER_SELECT: Final = 1_000
-"""Ids of one look-up: 32,766 parameters are allowed, and short statements stay in SQLite's statement cache."""
 
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",  # readers see the last batch while the next one is written
@@ -110,7 +105,7 @@ class SqliteWarehouse:
             for columns, values in _by_columns(rows):
                 connection.executemany(insert_event(self._tables.name(key), columns), values)
         for key, writes in layout.objects.items():
-            self._write_objects(connection, key, writes)
+            write_objects(connection, self._tables.name(key), self._tables.columns[key], writes)
 
     def _delete_older(self, connection: sqlite3.Connection, schema: str, generations: dict[str, int]) -> None:
         """In every event table of the schema: the new version of a function may call the event otherwise."""
@@ -119,24 +114,6 @@ class SqliteWarehouse:
             if key.schema == schema and key.kind is TableKind.EVENTS:
                 statement = delete_older(self._tables.name(key), GENERATION_COLUMN in columns)
                 connection.executemany(statement, generations.items())
-
-    def _write_objects(self, connection: sqlite3.Connection, key: TableKey, writes: dict[str, list[ObjectRow]]) -> None:
-        assert self._tables is not None
-        table = self._tables.name(key)
-        stored = _stored_versions(connection, table, writes)
-        groups: dict[tuple[str, ...], list[tuple[Scalar, ...]]] = {}
-        for object_id, writes_of_object in writes.items():
-            merged = merge(stored.get(object_id), writes_of_object)
-            if merged is not None:
-                values = (object_id, *merged.columns.values(), merged.versions)
-                groups.setdefault(tuple(merged.columns), []).append(values)
-        present = self._tables.columns[key]
-        for columns, rows in groups.items():
-            there = [index for index, column in enumerate(columns) if column in present]
-            if len(there) < len(columns):  # columns that no value but null ever came for
-                pick = itemgetter(0, *(index + 1 for index in there), len(columns) + 1)
-                rows = [pick(row) for row in rows]
-            connection.executemany(upsert_object(table, tuple(columns[index] for index in there)), rows)
 
     def _was_moved(self) -> bool:
         """The path leads elsewhere than to the open file, which then nobody would find again."""
@@ -177,11 +154,3 @@ def _by_columns(rows: Iterable[Row]) -> Iterator[tuple[tuple[str, ...], list[tup
     for row in rows:
         groups.setdefault(tuple(row), []).append(tuple(row.values()))
     return iter(groups.items())
-
-
-def _stored_versions(connection: sqlite3.Connection, table: str, ids: Iterable[str]) -> dict[str, str]:
-    stored: dict[str, str] = {}
-    rest = iter(ids)
-    while chunk := list(islice(rest, _IDS_PER_SELECT)):
-        stored.update(connection.execute(select_versions(table, len(chunk)), chunk).fetchall())
-    return stored

@@ -15,6 +15,17 @@ CREATE TABLE IF NOT EXISTS "_hookmill_tables" (
 )"""
 """Which tables are ours, and what the rules call them."""
 
+CREATE_TOMBSTONES: Final = """\
+CREATE TABLE IF NOT EXISTS "_hookmill_tombstones" (
+    "table_name" TEXT, "id" TEXT, "_versions" TEXT NOT NULL, "deleted_at" TEXT NOT NULL,
+    PRIMARY KEY ("table_name", "id")
+) WITHOUT ROWID"""
+"""Objects that were deleted: see `sinks.merge`."""
+
+INSERT_TOMBSTONE: Final = 'INSERT OR REPLACE INTO "_hookmill_tombstones" VALUES (?, ?, ?, ?)'
+DELETE_TOMBSTONE: Final = 'DELETE FROM "_hookmill_tombstones" WHERE "table_name" = ? AND "id" = ?'
+DELETE_TOMBSTONES: Final = 'DELETE FROM "_hookmill_tombstones" WHERE "table_name" = ?'
+
 SELECT_CATALOG: Final = 'SELECT "table_name", "schema", "name", "kind" FROM "_hookmill_tables"'
 INSERT_CATALOG: Final = 'INSERT OR REPLACE INTO "_hookmill_tables" VALUES (?, ?, ?, ?)'
 
@@ -78,6 +89,19 @@ def upsert_object(table: str, columns: Sequence[str]) -> str:
 def select_versions(table: str, count: int) -> str:
     """Id and versions of the rows with these `count` ids."""
     return f'SELECT "id", {quoted(VERSIONS_COLUMN)} FROM {quoted(table)} WHERE "id" IN ({_marks("?" * count)})'
+
+
+def select_tombstones(count: int) -> str:
+    """Id and versions of the deleted objects of a table with these `count` ids; parameters in this order."""
+    return (
+        f'SELECT "id", {quoted(VERSIONS_COLUMN)} FROM "_hookmill_tombstones" '
+        f'WHERE "table_name" = ? AND "id" IN ({_marks("?" * count)})'
+    )
+
+
+def delete_object(table: str) -> str:
+    """The row with an id is gone."""
+    return f'DELETE FROM {quoted(table)} WHERE "id" = ?'
 
 
 def _definition(name: str, column_type: ColumnType) -> str:

@@ -8,6 +8,8 @@ from sinks.naming import with_hash
 from sinks.schema import AddColumns, Change, CreateTable, TableKey, TableKind
 from sinks.warehouses.sqlite.statements import (
     CREATE_CATALOG,
+    CREATE_TOMBSTONES,
+    DELETE_TOMBSTONES,
     INSERT_CATALOG,
     SELECT_CATALOG,
     SELECT_COLUMNS,
@@ -60,6 +62,7 @@ class Tables:
 
     def _load(self) -> None:
         self._connection.execute(CREATE_CATALOG)
+        self._connection.execute(CREATE_TOMBSTONES)
         by_name: dict[str, set[str]] = {}
         with closing(self._connection.execute(SELECT_COLUMNS)) as found:
             for table, column in found:
@@ -77,6 +80,7 @@ class Tables:
         name = next(candidate for candidate in _candidates(key) if candidate not in taken)
         self._connection.execute(create_table(name, key.kind, change.columns.items()))
         self._connection.execute(INSERT_CATALOG, (name, *key))
+        self._connection.execute(DELETE_TOMBSTONES, (name,))  # of a table that somebody dropped, to have it made anew
         self._names[key] = name
         self._columns[key] = {"id", *change.columns}
         if key.kind is TableKind.OBJECTS:
