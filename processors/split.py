@@ -26,6 +26,8 @@ _IDS: Final = ("userId", "anonymousId", "groupId", "previousId")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _NULL: Final = b"null"
+_TRUE: Final = b"true"
+_FALSE: Final = b"false"
 _QUOTE: Final = b'"'
 
 _Fields = dict[str, msgspec.Raw]
@@ -144,13 +146,20 @@ def _object(common: _Common, index: int, raw: msgspec.Raw) -> NewRecord:
     if not object_id:
         raise InvalidOutput(f"{what} ({collection}): the id must be a non-empty string or a number.")
     given = fields.get("properties")
+    properties = {} if given is None else _take_apart(given, f"{what} ({collection}): properties")
+    deleted = bytes(fields.get("deleted", _FALSE))
+    if deleted not in (_TRUE, _FALSE):
+        raise InvalidOutput(f'{what} ({collection}): "deleted" must be true or false.')
+    if deleted == _TRUE and properties:
+        raise InvalidOutput(f"{what} ({collection}): an object that is deleted has no properties.")
     write = ObjectWrite(
         collection=collection,
         id=object_id,
         version=(webhook.received_at_us, webhook.origin.partition, webhook.origin.offset, common.generation, index),
         message_id=own_id,
         received_at=common.received_at,
-        properties={} if given is None else _take_apart(given, f"{what} ({collection}): properties"),
+        properties=properties,
+        deleted=deleted == _TRUE,
     )
     key = f"{webhook.source}/{collection}/{object_id}".encode()
     return _record(common, what, encode(write), key, own_id)

@@ -37,6 +37,7 @@ async function onRequest(request: ServerRequest, settings: Settings<'shop'>): Pr
   Segment.screen({ userId: 'u' })
   Segment.alias({ previousId: 'old', userId: 'u' })
   const row = Segment.set({ collection: 'orders', id: 7, properties: { at: btoa('x'), first: _.head([1]) } })
+  Segment.delete({ collection: 'orders', id: row.id })
   for (const [name, value] of request.headers) console.info(name, value, row.id)
   setTimeout(() => console.log('late'), 10)
   throw new DropEvent('enough')
@@ -78,6 +79,7 @@ def test_a_strict_compiler_accepts_what_functions_may_do(project: Path) -> None:
         ("Segment.track({ event: 'x', userId: 'u', category: 'dropped' })", "TS2353"),
         ("Segment.identify({ userId: 'u', traits: 1 })", "TS2322"),
         ("Segment.set({ collection: 'c' })", "TS2741"),
+        ("Segment.delete({ collection: 'c', id: 1, properties: {} })", "TS2353"),
         ("Segment.alias({ userId: 'u' })", "TS2345"),
         ("new ServerRequest('x').method", "TS2339"),
         ("const n: number = ({} as Settings<'shop'>).region", "TS2322"),

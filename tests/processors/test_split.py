@@ -136,6 +136,23 @@ def test_an_object_gets_the_version_of_its_webhook_and_call() -> None:
     assert outputs.objects[1].key == b"shop/deals/1"
 
 
+def test_a_deleted_object_is_a_write_without_properties() -> None:
+    outputs = split_of(ok([], [{"collection": "deals", "id": 1, "deleted": True}]))
+
+    write = decode_object(outputs.objects[0].value or b"")
+    assert (write.deleted, write.properties, write.version) == (True, {}, (RECEIVED_AT_US, 2, 7, 0, 0))
+    assert outputs.objects[0].key == b"shop/deals/1"
+
+
+def test_an_object_that_is_not_deleted_says_nothing_of_it() -> None:
+    marked, unmarked = split_of(
+        ok([], [{"collection": "deals", "id": 1, "deleted": False}, {"collection": "deals", "id": 1}])
+    ).objects
+
+    assert b"deleted" not in (marked.value or b"")
+    assert b"deleted" not in (unmarked.value or b"")
+
+
 def test_every_record_says_where_it_comes_from() -> None:
     record = split_of(ok([{"type": "track", "userId": "u"}])).events[0]
 
@@ -165,6 +182,9 @@ def test_every_record_says_where_it_comes_from() -> None:
         ({"collection": "deals", "id": True}, "id"),
         ({"collection": "deals", "id": {}}, "id"),
         ({"collection": "deals", "id": "1", "properties": [1]}, "properties"),
+        ({"collection": "deals", "id": "1", "deleted": "yes"}, "deleted"),
+        ({"collection": "deals", "id": "1", "deleted": None}, "deleted"),
+        ({"collection": "deals", "id": "1", "deleted": True, "properties": {"a": 1}}, "properties"),
         ("deals", "JSON object"),
     ],
 )

@@ -48,7 +48,8 @@ class Invocation {
     };
     const events = this.events.map((event) => (
       write(event, event?.type, this.limits.event_bytes, `A message of type ${event?.type}`)));
-    const objects = this.objects.map((object) => write(object, 'set', this.limits.output_bytes, 'An object'));
+    const objects = this.objects.map((object) => (
+      write(object, object?.deleted ? 'delete' : 'set', this.limits.output_bytes, 'An object')));
     return `"s":"ok","ev":[${events}],"ob":[${objects}]`;
   }
 

@@ -36,7 +36,7 @@ type SegmentEvent<Fields> = SegmentUser & SegmentCommon & Fields
 
 /** What a helper queued; changing it changes what is sent. */
 type SegmentMessage = { type: string; [field: string]: any }
-type SegmentObject = { collection: string; id: SegmentId; properties?: Record<string, any> }
+type SegmentObject = { collection: string; id: SegmentId; properties?: Record<string, any>; deleted?: boolean }
 
 /** Queues messages; they are sent when `onRequest` returns without an error. Call the helpers as `Segment.track(...)`. */
 declare const Segment: {
@@ -54,6 +54,8 @@ declare const Segment: {
   alias(message: SegmentEvent<{ previousId: SegmentId }>): SegmentMessage
   /** A row of the collection: later ones of the same id are merged into it. */
   set(object: { collection: string; id: SegmentId; properties?: object | null }): SegmentObject
+  /** The row is gone, but for what later calls set. */
+  delete(object: { collection: string; id: SegmentId }): SegmentObject
   /** Events that this invocation queued so far. */
   readonly events: SegmentMessage[]
   /** Objects that this invocation queued so far. */

@@ -21,6 +21,7 @@ __all__ = [
     "ValidationError",
     "alias",
     "cache",
+    "delete",
     "group",
     "http",
     "identify",
@@ -150,6 +151,9 @@ def alias(*, previous_id: str | int, **common: Unpack[_Common]) -> _Message:
 
 def set(*, collection: str, id: str | int, properties: Mapping[str, _Json] | None = None) -> _Message:
     """A row of the collection: later ones of the same id are merged into it."""
+
+def delete(*, collection: str, id: str | int) -> _Message:
+    """The row is gone, but for what later calls set."""
 
 class Cache:
     """Not shared with other processes, and gone with this one: a value may vanish at any time."""

@@ -209,6 +209,7 @@ NOT_JSON = {
     ),
     "segment.identify(user_id={'a'})": "segment.identify: userId is of type set, which JSON has no form for.",
     "segment.set(collection='c', id=2**64)": "segment.set: id is an integer of more than 64 bits.",
+    "segment.delete(collection='c', id=2**64)": "segment.delete: id is an integer of more than 64 bits.",
     "a = {}; a['a'] = a; segment.group(group_id=1, user_id=1, traits=a)": (
         "segment.group: traits.a refers back to what it is in."
     ),

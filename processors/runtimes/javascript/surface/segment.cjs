@@ -1,4 +1,4 @@
-// The helpers that send messages. Rules: SEGMENT-SPEC 2.6. A message belongs to the invocation it was sent in.
+// The helpers that send messages. Rules: SEGMENT-SPEC 2.6; `delete` is ours. A message belongs to the invocation it was sent in.
 (function segment(host, errors) {
   'use strict';
   const { ValidationError } = errors;
@@ -78,6 +78,13 @@
       const object = { collection: props.collection, id: props.id };
       if (props.properties) object.properties = props.properties;
       open('set');
+      this.objects.push(object);
+      return object;
+    },
+    delete(props) {
+      requireDefined(props, ['collection', 'id']);
+      const object = { collection: props.collection, id: props.id, deleted: true };
+      open('delete');
       this.objects.push(object);
       return object;
     },

@@ -62,7 +62,8 @@ class Collector:
         try:
             content = codec.dumps(message)
         except NotJson as error:
-            raise TypeError(f"segment.{message.get('type', 'set')}: {error}.") from None
+            helper = message.get("type", "delete" if message.get("deleted") else "set")
+            raise TypeError(f"segment.{helper}: {error}.") from None
         self._room -= len(content)
         if len(content) > limit:
             what = f"A message of type {message['type']}" if "type" in message else "An object"

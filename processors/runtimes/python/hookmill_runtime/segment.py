@@ -1,8 +1,9 @@
 """The module `segment` of Python functions: helpers that send messages, and the errors a function may raise.
 
-Same rules and texts as the JavaScript helpers (SEGMENT-SPEC 2.6, 2.7). `None` counts as not given. Each helper returns
-the very message it queued. `context` and `integrations` are copied, `properties` and `traits` kept by reference.
-`events` and `objects` are what the invocation queued so far. `../segment.pyi` is this module as editors see it.
+Same rules and texts as the JavaScript helpers (SEGMENT-SPEC 2.6, 2.7; `delete` is ours). `None` counts as not given.
+Each helper returns the very message it queued. `context` and `integrations` are copied, `properties` and `traits` kept
+by reference. `events` and `objects` are what the invocation queued so far. `../segment.pyi` is this module as editors
+see it.
 """
 
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ __all__ = [
     "ValidationError",
     "alias",
     "cache",
+    "delete",
     "group",
     "http",
     "identify",
@@ -122,6 +124,15 @@ def set(*, collection: Json = None, id: Json = None, properties: Json = None) ->
     if _is_truthy(properties):
         message["properties"] = properties
     _open("set").objects.append(message)
+    return message
+
+
+def delete(*, collection: Json = None, id: Json = None) -> dict[str, Json]:
+    """The row is gone, but for what later calls set."""
+    message = {"collection": collection, "id": id}
+    _require_defined(message)
+    message["deleted"] = True
+    _open("delete").objects.append(message)
     return message
 
 

@@ -40,6 +40,14 @@ _REQUIRED = [
         "segment.set(collection='c', id='')", message="id is required but not defined",
     ),
     rejected(
+        "ours", "delete needs a collection", "Segment.delete({id: '1'})", "segment.delete(id='1')",
+        message="collection is required but not defined",
+    ),
+    rejected(
+        "ours", "delete needs an id", "Segment.delete({collection: 'c', id: ''})", "segment.delete(collection='c')",
+        message="id is required but not defined",
+    ),
+    rejected(
         "R33", "what a helper requires is looked at before the user", "Segment.track({})", "segment.track()",
         message="event is required but not defined",
     ),
@@ -123,6 +131,25 @@ _SHAPES = [
     handler(
         "R46", "set does without properties", "Segment.set({collection: 'deals', id: '7'})",
         "segment.set(collection='deals', id='7')", objects=[{"collection": "deals", "id": "7"}],
+    ),
+    handler(
+        "ours", "delete makes an object that is marked", "Segment.delete({collection: 'deals', id: 7})",
+        "segment.delete(collection='deals', id=7)", objects=[{"collection": "deals", "id": 7, "deleted": True}],
+    ),
+    handler(
+        "ours", "delete takes its place among the calls of set",
+        """
+        Segment.set({collection: 'deals', id: 7}); Segment.delete({collection: 'deals', id: 7})
+        Segment.set({collection: 'deals', id: 7, properties: {a: 1}})
+        """,
+        """
+        segment.set(collection='deals', id=7); segment.delete(collection='deals', id=7)
+        segment.set(collection='deals', id=7, properties={'a': 1})
+        """,
+        objects=[
+            {"collection": "deals", "id": 7}, {"collection": "deals", "id": 7, "deleted": True},
+            {"collection": "deals", "id": 7, "properties": {"a": 1}},
+        ],
     ),
     handler(
         "R46", "messages keep the order of the calls",
@@ -213,6 +240,10 @@ _DROPPED = [
         "R36", "set drops unknown keys", "Segment.set({collection: 'c', id: 1, userId: '1', traits: {}})",
         objects=[{"collection": "c", "id": 1}],
     ),
+    handler(
+        "ours", "delete drops properties", "Segment.delete({collection: 'c', id: 1, properties: {a: 1}})",
+        objects=[{"collection": "c", "id": 1, "deleted": True}],
+    ),
 ]  # fmt: skip
 
 _UNCHECKED = [
@@ -253,7 +284,7 @@ _NO_ARGUMENT = [
         "R39", f"{helper} without an argument throws a plain TypeError", f"Segment.{helper}()",
         "[error.name, error instanceof TypeError, error instanceof ValidationError]", is_=["TypeError", True, False],
     )
-    for helper in ("identify", "track", "page", "screen", "group", "alias", "set")
+    for helper in ("identify", "track", "page", "screen", "group", "alias", "set", "delete")
 ]  # fmt: skip
 
 _COPIES = [
@@ -266,6 +297,10 @@ _COPIES = [
     handler(
         "R40", "set returns the object it queued", "Segment.set({collection: 'c', id: 1}).id = 2",
         "segment.set(collection='c', id=1)['id'] = 2", objects=[{"collection": "c", "id": 2}],
+    ),
+    handler(
+        "ours", "delete returns the object it queued", "Segment.delete({collection: 'c', id: 1}).id = 2",
+        "segment.delete(collection='c', id=1)['id'] = 2", objects=[{"collection": "c", "id": 2, "deleted": True}],
     ),
     handler(
         "R41", "properties are kept by reference",
@@ -385,6 +420,10 @@ _WITHOUT_A_FORM = [
         "R46", "a circle is named with its place",
         "const a = {}; a.a = a; Segment.group({groupId: '1', userId: '1', traits: a})",
         error=("TypeError", "Segment.group: traits.a refers back to what it is in."),
+    ),
+    throws(
+        "ours", "the id of a deleted object is named with its helper", "Segment.delete({collection: 'c', id: 1n})",
+        error=("TypeError", "Segment.delete: id is a BigInt, which JSON has no form for."),
     ),
 ]  # fmt: skip
 
