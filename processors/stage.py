@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import gc
 import time
 from collections.abc import Callable
 from typing import Final, Self
 
+from hookmill.collector import rare_collections
 from hookmill.config import Config, ProcessorsConfig
 from hookmill.egress.guard import Egress
 from hookmill.log import open_log
@@ -33,10 +33,6 @@ SPANS_WAITING: Final = 8
 
 _REVIEW_S: Final = 1.0
 """Between looks at who may leave the slow lane."""
-
-_NEW_OBJECTS_PER_COLLECTION: Final = 200_000
-"""The spans in hand are a hundred thousand tuples, none of them in a cycle. With Python's own 700 the garbage collector
-looked at each several times and took 18 % of the stage's CPU, with 50,000 still 4 %."""
 
 
 def process_pool(config: ProcessorsConfig) -> ProcessPool:
@@ -69,8 +65,7 @@ class Stage:
 
     async def _open(self, stack: contextlib.AsyncExitStack) -> None:
         config = self._config
-        stack.callback(gc.set_threshold, *gc.get_threshold())
-        gc.set_threshold(_NEW_OBJECTS_PER_COLLECTION)
+        stack.enter_context(rare_collections())
         names = config.topics.names
         event_log = open_log(config)
         self._view = await stack.enter_async_context(RegistryView(event_log, names.full(Topic.REGISTRY)))

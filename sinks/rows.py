@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Final
 
 from hookmill.codec import JsonValue
@@ -37,7 +38,6 @@ _LATEST: Final = {"identify": ("users", "userId"), "group": ("accounts", "groupI
 
 _schemas: Final = NameCache(schema_name)
 _event_tables: Final = NameCache(event_table)
-_object_tables: Final = NameCache(object_table)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class _LayoutBuilder:
                 write = message.write
                 columns: Row = {"received_at": write.received_at}
                 flatten(write.properties, OBJECT_COLUMNS, columns)
-                key = TableKey(_schemas[message.source], _object_tables[write.collection], TableKind.OBJECTS)
+                key = _collection_key(message.source, write.collection)
                 self._add_object(key, write.id, ObjectRow(write.version, None if write.deleted else columns))
             case Event():
                 if not self._is_replaced(message):
@@ -131,6 +131,11 @@ class _LayoutBuilder:
         flatten(_details(event.message, "traits"), OBJECT_COLUMNS, columns)
         key = TableKey(_schemas[event.source], table, TableKind.OBJECTS)
         self._add_object(key, str(own_id), ObjectRow(_version_at(received_at, event.generation), columns))
+
+
+@lru_cache(maxsize=256)
+def _collection_key(source: str, collection: str) -> TableKey:
+    return TableKey(_schemas[source], object_table(collection), TableKind.OBJECTS)
 
 
 def _event_rows(event: Event) -> Iterator[tuple[TableKey, Row]]:

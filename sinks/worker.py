@@ -6,6 +6,7 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Final
 
+from hookmill.collector import rare_collections
 from hookmill.config import SinksConfig
 from hookmill.errors import LogFull, LogUnavailable
 from hookmill.log.contract import Log, RecordReader, RecordSender
@@ -77,6 +78,7 @@ class SinkWorker:
         """
         group = self._names.group(f"sinks.{self._definition.name}")
         try:
+            self._stack.enter_context(rare_collections())
             self._stack.push_async_callback(self._delivery.close)
             try:
                 await self._delivery.open()
