@@ -71,7 +71,8 @@ class RecordReader(Protocol):
 
         A partition's records come in offset order, each once per ownership, starting at the group's committed
         position, or for a group (or reader) without one at the start chosen at opening. When retention has removed the
-        position, reading goes on at the first record that is left and the jump is logged as an error with its size.
+        position, reading goes on at the first record that is left; what the group has lost by that is an error in the
+        process' log and counted in `hookmill_log_records_missed_total`.
 
         Errors: `LogUnavailable` when the log stays away for long; polling again is allowed.
         """

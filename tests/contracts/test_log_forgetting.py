@@ -7,12 +7,24 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from hookmill.log.contract import Log
 from hookmill.records import NewRecord, Record, TopicPartition
 from tests.contracts.conftest import MakeTopic
 from tests.contracts.engines import Engine
-from tests.contracts.reading import eventually, numbered, numbers, owning, read, send, values
+from tests.contracts.reading import (
+    assert_nothing_more,
+    eventually,
+    numbered,
+    numbers,
+    owning,
+    read,
+    send,
+    until,
+    values,
+)
 
 MINUTE_MS = 60_000
 
@@ -42,14 +54,8 @@ async def compact_soon(engine: Engine) -> AsyncIterator[CompactSoon]:
 
 async def test_records_older_than_the_retention_go_and_younger_ones_stay(log: Log, make_topic: MakeTopic) -> None:
     topic = await make_topic(retention_ms=10 * MINUTE_MS)
-    old_ms = int(time.time() * 1_000) - 20 * MINUTE_MS
     async with log.sender() as sender:
-        await sender.send(topic, numbered(range(5), timestamp_ms=old_ms))
-
-        async def is_gone() -> bool:
-            return await _read_from_start(log, topic) == []
-
-        await eventually(is_gone, "the old records go")
+        await _let_expire(log, topic, f"g.{topic}", records=5, position=5)
         await sender.send(topic, numbered(range(5, 8)))
         records = await _read_from_start(log, topic)
 
@@ -57,25 +63,52 @@ async def test_records_older_than_the_retention_go_and_younger_ones_stay(log: Lo
     assert [record.offset for record in records] == [5, 6, 7]
 
 
-async def test_a_reader_whose_position_was_removed_goes_on_at_what_is_left(log: Log, make_topic: MakeTopic) -> None:
+async def test_a_reader_whose_position_was_removed_goes_on_at_what_is_left_and_what_it_missed_is_counted(
+    log: Log, make_topic: MakeTopic
+) -> None:
     topic = await make_topic(retention_ms=10 * MINUTE_MS)
     group, place = f"g.{topic}", TopicPartition(topic, 0)
-    old_ms = int(time.time() * 1_000) - 20 * MINUTE_MS
     async with log.sender() as sender:
-        async with log.reader([topic], group=group) as reader:
-            await owning(reader, 1)
-            await reader.commit({place: 2})
-        await sender.send(topic, numbered(range(5), timestamp_ms=old_ms))
-
-        async def is_gone() -> bool:
-            return await _read_from_start(log, topic) == []
-
-        await eventually(is_gone, "the old records go")
+        await _let_expire(log, topic, group, records=5, position=2)
         await sender.send(topic, numbered([5, 6]))
         async with log.reader([topic], group=group) as reader:
             records = await read(reader, 2)
+            await reader.commit({place: 7})
+        async with log.reader([topic], group=group) as successor:
+            await owning(successor, 1)
+            await assert_nothing_more(successor)
 
     assert numbers(records) == [5, 6]
+    assert _missed(group, topic) == 3
+
+
+async def test_what_a_group_missed_is_counted_before_anything_new_comes(log: Log, make_topic: MakeTopic) -> None:
+    topic = await make_topic(retention_ms=10 * MINUTE_MS)
+    group = f"g.{topic}"
+    async with log.sender():
+        await _let_expire(log, topic, group, records=5, position=1)
+
+        async with log.reader([topic], group=group) as reader:
+            records = await until(reader, lambda: _missed(group, topic) > 0)
+
+    assert records == []
+    assert _missed(group, topic) == 4
+
+
+async def test_a_reader_without_group_misses_nothing(log: Log, make_topic: MakeTopic) -> None:
+    topic = await make_topic(retention_ms=10 * MINUTE_MS)
+    place = TopicPartition(topic, 0)
+    async with log.sender() as sender:
+        await _let_expire(log, topic, f"g.{topic}", records=5, position=5)
+        await sender.send(topic, numbered([5]))
+
+        with capture_logs() as lines:
+            async with log.reader([topic], group=None) as reader:
+                await reader.seek({place: 0})
+                records = await read(reader, 1)
+
+    assert numbers(records) == [5]
+    assert [line for line in lines if line["log_level"] != "debug"] == []
 
 
 async def test_a_compacted_topic_gives_the_latest_of_each_key_and_then_what_comes_live(
@@ -134,6 +167,25 @@ async def test_a_reader_in_the_middle_of_a_compacted_topic_goes_on_over_the_gaps
     async with log.reader([topic], group=group) as reader:
         first = (await read(reader, 1))[0]
     assert (first.offset, first.value) == (19, b"19")
+
+
+async def _let_expire(log: Log, topic: str, group: str, *, records: int, position: int) -> None:
+    """The group stands at `position`, and retention has removed the records; an open sender of the caller tidies up."""
+    old_ms = int(time.time() * 1_000) - 20 * MINUTE_MS
+    await send(log, topic, numbered(range(records), timestamp_ms=old_ms))
+    async with log.reader([topic], group=group) as reader:
+        await owning(reader, 1)
+        await reader.commit({TopicPartition(topic, 0): position})
+
+    async def is_gone() -> bool:
+        return await _read_from_start(log, topic) == []
+
+    await eventually(is_gone, "the old records go")
+
+
+def _missed(group: str, topic: str) -> float:
+    """What the metric says."""
+    return REGISTRY.get_sample_value("hookmill_log_records_missed_total", {"group": group, "topic": topic}) or 0
 
 
 class _Table:

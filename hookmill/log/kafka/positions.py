@@ -9,6 +9,7 @@ from aiokafka import TopicPartition as NativePartition
 from aiokafka.errors import IllegalStateError
 
 from hookmill.log.kafka.consumer import committed_positions
+from hookmill.log.missed import report_missed
 from hookmill.records import Span, TopicPartition
 from hookmill.telemetry import get_logger
 
@@ -23,8 +24,8 @@ def native(partitions: Iterable[TopicPartition]) -> list[NativePartition]:
 class Positions:
     """Positions of one reader; the calls are made on the consumer of the moment."""
 
-    def __init__(self, *, is_group: bool, from_end: bool) -> None:
-        self._is_group = is_group
+    def __init__(self, *, group: str | None, from_end: bool) -> None:
+        self._group = group
         self._from_end = from_end
         self._starts: dict[TopicPartition, int] = {}
         """The ends at opening, where `from_end` makes them the start of partitions without committed position."""
@@ -64,10 +65,10 @@ class Positions:
         """The consumer is at the first record that is left of `partition`, which has nothing at `position`."""
         first = (await self._beginnings(consumer, [partition]))[partition]
         end = (await self.ends(consumer, [partition]))[partition]
-        place = {"topic": partition.topic, "partition": partition.partition, "position": position}
         if position < first:
-            log.error("log.records_missed", **place, first=first, records=first - position)
+            report_missed(self._group, partition, position, first)
         elif position > end:  # the topic was created anew, or the cluster lost its newest records
+            place = {"topic": partition.topic, "partition": partition.partition, "position": position}
             log.error("log.position_beyond_end", **place, end=end, first=first)
         self.seek(consumer, {partition: first if not first <= position <= end else position})
 
@@ -103,7 +104,7 @@ class Positions:
         self, consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]
     ) -> dict[TopicPartition, int]:
         """Offsets between the committed position, or else the start, and the end of each partition."""
-        if not self._is_group:
+        if self._group is None:
             ends = await self.ends(consumer, partitions)
             return {partition: max(0, end - self._next[partition]) for partition, end in ends.items()}
         ends, _ = await asyncio.gather(self.ends(consumer, partitions), self._learn_bases(consumer, partitions))

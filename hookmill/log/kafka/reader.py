@@ -46,7 +46,7 @@ class KafkaReader:
         self._group = group
         self._ownership = Ownership(listener, has_lost=self._has_lost, forget=self._forget)
         self._buffer = SpanBuffer()
-        self._positions = Positions(is_group=group is not None, from_end=from_end)
+        self._positions = Positions(group=group, from_end=from_end)
         self._consumer: AIOKafkaConsumer | None = None
         self._is_open = False
         self._heard_at = 0.0

@@ -11,6 +11,7 @@ from typing import Final, Self
 
 from hookmill.errors import CommitRefused
 from hookmill.log.contract import RebalanceListener
+from hookmill.log.missed import report_missed
 from hookmill.log.sqlite.arrivals import Arrivals
 from hookmill.log.sqlite.assignment import Assignment
 from hookmill.log.sqlite.blocking import BlockingThread
@@ -222,11 +223,5 @@ class SqliteReader:
         if not self._assignment.advance(fetched.place, fetched.asked, fetched.resumes_at):
             return False
         if fetched.skipped:
-            log.error(
-                "log.records_expired_unread",
-                topic=fetched.place.topic,
-                partition=fetched.place.partition,
-                records=fetched.skipped,
-                position=fetched.asked,
-            )
+            report_missed(self._group, fetched.place, fetched.asked, fetched.asked + fetched.skipped)
         return True

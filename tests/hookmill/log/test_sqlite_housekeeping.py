@@ -67,7 +67,7 @@ async def test_records_that_expired_unread_are_an_error_with_their_number(log: S
     assert numbers(records) == [5]
     assert lag == {PLACE: 1}
     assert [(line["event"], line["log_level"], line["records"], line["position"]) for line in lines] == [
-        ("log.records_expired_unread", "error", 3, 2)
+        ("log.records_missed", "error", 3, 2)
     ]
 
 

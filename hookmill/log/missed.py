@@ -1,0 +1,31 @@
+"""Positions at which nothing is to be read: what a group lost by that is logged as an error and counted."""
+
+from typing import Final
+
+from prometheus_client import Counter
+
+from hookmill.records import TopicPartition
+from hookmill.telemetry import get_logger
+
+log = get_logger(__name__)
+
+_MISSED: Final = Counter(
+    "hookmill_log_records_missed_total",
+    "Records that retention removed before the group had read them.",
+    ["group", "topic"],
+)
+
+
+def report_missed(group: str | None, place: TopicPartition, position: int, first: int) -> None:
+    """The offsets from `position` to before `first`, the first one left, are lost to the group.
+
+    A process that ends before its group commits past the gap leaves it to be found, and counted, once more. To a reader
+    without group nothing is lost: it begins wherever it was told to, often before what is left.
+    """
+    records = first - position
+    where = {"topic": place.topic, "partition": place.partition, "position": position, "first": first}
+    if group is None:
+        log.debug("log.records_skipped", records=records, **where)
+        return
+    log.error("log.records_missed", group=group, records=records, **where)
+    _MISSED.labels(group, place.topic).inc(records)
