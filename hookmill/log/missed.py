@@ -29,3 +29,13 @@ def report_missed(group: str | None, place: TopicPartition, position: int, first
         return
     log.error("log.records_missed", group=group, records=records, **where)
     _MISSED.labels(group, place.topic).inc(records)
+
+
+def report_beyond_end(place: TopicPartition, position: int, bounds: tuple[int, int]) -> None:
+    """Nothing was ever at `position` of what is there now, from the first offset to before the second; all is read.
+
+    The topic was created anew or restored from an older copy, or its cluster lost the newest records.
+    """
+    first, end = bounds
+    where = {"topic": place.topic, "partition": place.partition, "position": position, "first": first}
+    log.error("log.position_beyond_end", end=end, **where)

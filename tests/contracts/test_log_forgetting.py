@@ -111,6 +111,23 @@ async def test_a_reader_without_group_misses_nothing(log: Log, make_topic: MakeT
     assert [line for line in lines if line["log_level"] != "debug"] == []
 
 
+async def test_a_position_beyond_the_end_means_reading_all_again(log: Log, topic: str) -> None:
+    """As when the topic was created anew or restored from an older copy, but not the positions of its readers."""
+    await send(log, topic, numbered(range(10)))
+    async with log.reader([topic], group=topic) as reader:
+        await owning(reader, 1)
+        await reader.commit({TopicPartition(topic, 0): 50})
+
+    with capture_logs() as lines:
+        async with log.reader([topic], group=topic) as reader:
+            records = await read(reader, 10)
+
+    assert numbers(records) == list(range(10))
+    assert [(line["event"], line["log_level"], line["position"], line["end"]) for line in lines] == [
+        ("log.position_beyond_end", "error", 50, 10)
+    ]
+
+
 async def test_a_compacted_topic_gives_the_latest_of_each_key_and_then_what_comes_live(
     log: Log, make_topic: MakeTopic, compact_soon: CompactSoon
 ) -> None:

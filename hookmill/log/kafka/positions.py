@@ -9,11 +9,8 @@ from aiokafka import TopicPartition as NativePartition
 from aiokafka.errors import IllegalStateError
 
 from hookmill.log.kafka.consumer import committed_positions
-from hookmill.log.missed import report_missed
+from hookmill.log.missed import report_beyond_end, report_missed
 from hookmill.records import Span, TopicPartition
-from hookmill.telemetry import get_logger
-
-log = get_logger(__name__)
 
 
 def native(partitions: Iterable[TopicPartition]) -> list[NativePartition]:
@@ -67,9 +64,8 @@ class Positions:
         end = (await self.ends(consumer, [partition]))[partition]
         if position < first:
             report_missed(self._group, partition, position, first)
-        elif position > end:  # the topic was created anew, or the cluster lost its newest records
-            place = {"topic": partition.topic, "partition": partition.partition, "position": position}
-            log.error("log.position_beyond_end", **place, end=end, first=first)
+        elif position > end:
+            report_beyond_end(partition, position, (first, end))
         self.seek(consumer, {partition: first if not first <= position <= end else position})
 
     def seek(self, consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) -> None:

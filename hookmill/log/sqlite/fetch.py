@@ -27,7 +27,8 @@ class Fetched(NamedTuple):
     """The position that was asked for."""
     span: Span | None
     resumes_at: int
-    """Where to ask next."""
+    """Where to ask next; before `asked`, if that was beyond the end."""
+    bounds: Bounds
     skipped: int
     """Offsets that retention removed before they were asked for."""
 
@@ -72,9 +73,9 @@ class TopicFiles:
         """What is at the positions; nothing of partitions that are read to their end."""
         bounds = self.bounds()
         return [
-            self._fetch_from(place, position, bounds[place].end)
+            self._fetch_from(place, position, bounds[place])
             for place, position in positions.items()
-            if position < bounds[place].end
+            if position != bounds[place].end
         ]
 
     def offset_at_time(self, place: TopicPartition, timestamp_ms: int) -> int:
@@ -92,17 +93,19 @@ class TopicFiles:
         timed = zip(batch.offsets(row[0]), batch.records, strict=True)
         return next((offset for offset, record in timed if record.timestamp_ms >= timestamp_ms), end)
 
-    def _fetch_from(self, place: TopicPartition, position: int, end: int) -> Fetched:
+    def _fetch_from(self, place: TopicPartition, position: int, bounds: Bounds) -> Fetched:
+        if position > bounds.end:
+            return Fetched(place, position, None, bounds.first, bounds, 0)
         topic = self._topics[place.topic]
         records: list[Record] = []
         with topic.database.reading() as execute:
             for base_offset, body in _rows(execute, place.partition, position):
                 records += records_from(place, base_offset, body, position)
         span = Span(place, tuple(records)) if records else None
-        found_at = records[0].offset if records else end
+        found_at = records[0].offset if records else bounds.end
         # Only compaction leaves gaps that are no loss.
         skipped = 0 if topic.spec.is_compacted else found_at - position
-        return Fetched(place, position, span, span.next_offset if span else end, skipped)
+        return Fetched(place, position, span, span.next_offset if span else bounds.end, bounds, skipped)
 
 
 def _rows(execute: Execute, partition: int, position: int) -> Iterator[tuple[int, bytes]]:

@@ -11,7 +11,7 @@ from typing import Final, Self
 
 from hookmill.errors import CommitRefused
 from hookmill.log.contract import RebalanceListener
-from hookmill.log.missed import report_missed
+from hookmill.log.missed import report_beyond_end, report_missed
 from hookmill.log.sqlite.arrivals import Arrivals
 from hookmill.log.sqlite.assignment import Assignment
 from hookmill.log.sqlite.blocking import BlockingThread
@@ -224,4 +224,6 @@ class SqliteReader:
             return False
         if fetched.skipped:
             report_missed(self._group, fetched.place, fetched.asked, fetched.asked + fetched.skipped)
+        elif fetched.resumes_at < fetched.asked:
+            report_beyond_end(fetched.place, fetched.asked, fetched.bounds)
         return True

@@ -62,23 +62,6 @@ async def test_a_position_that_retention_removed_is_an_error_with_its_size(
     ]
 
 
-async def test_a_position_beyond_the_end_means_reading_all_again(log: KafkaLog, topic: str) -> None:
-    """As after the cluster lost its newest records, or the topic was restored from an older copy."""
-    await _send(log, topic, 10)
-    async with log.reader([topic], group=topic) as reader:
-        await _read(reader, 10)
-        await reader.commit({TopicPartition(topic, 0): 50})
-
-    with capture_logs() as lines:
-        async with log.reader([topic], group=topic) as reader:
-            records = await _read(reader, 10)
-
-    assert [record.offset for record in records] == list(range(10))
-    assert [(line["event"], line["log_level"], line["position"], line["end"]) for line in lines] == [
-        ("log.position_beyond_end", "error", 50, 10)
-    ]
-
-
 async def test_gaps_that_compaction_leaves_are_no_loss(log: KafkaLog, admin: AIOKafkaAdminClient) -> None:
     name = f"t.{uuid.uuid4().hex}"
     eager = {
