@@ -9,6 +9,7 @@ import socket
 import subprocess
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -54,11 +55,23 @@ _FIXED_PROPERTIES = {
 }
 
 
+@dataclass(frozen=True)
+class Seat:
+    """A node's place in a cluster of several on this machine."""
+
+    node_id: int
+    cluster_id: str
+    """As of `new_cluster_id`; the same for all nodes."""
+    controller_ports: Mapping[int, int]
+    """By node id; the same for all nodes."""
+
+
 class LocalKafka:
     """One Kafka node on loopback, its data under `data_dir`, which keeps what was sent over stops and starts.
 
     As a context manager or by `start` and `stop`; `start` again after `stop` or `kill` uses the same port.
-    `properties` overrule those of `server.properties`. Blocks for seconds: within an event loop call it in a thread.
+    `properties` overrule those of `server.properties`. With a `seat` it is one of several, and ready when most of them
+    run. Blocks for seconds: within an event loop call it in a thread.
     The broker ends with the process that started it, however that ends.
     """
 
@@ -69,11 +82,13 @@ class LocalKafka:
         properties: Mapping[str, str] | None = None,
         port: int | None = None,
         max_heap_mb: int = 512,
+        seat: Seat | None = None,
     ) -> None:
         self._data_dir = data_dir.absolute()
         self._properties = dict(properties or {})
         self._port = port
         self._max_heap_mb = max_heap_mb
+        self._seat = seat
         self._java: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
 
@@ -83,6 +98,11 @@ class LocalKafka:
         if self._port is None:
             raise ConfigError("The local Kafka has no address before it was started.")
         return f"127.0.0.1:{self._port}"
+
+    @property
+    def pid(self) -> int | None:
+        """Of the broker, while it runs."""
+        return self._java.pid if self._java else None
 
     @property
     def log_file(self) -> Path:
@@ -147,13 +167,12 @@ class LocalKafka:
 
     def _write_properties(self) -> None:
         self._port = self._port or _free_port()
-        controller = f"127.0.0.1:{_free_port()}"
+        controller, quorum = self._quorum()
         properties = {
             **_FIXED_PROPERTIES,
+            **quorum,
             "listeners": f"PLAINTEXT://{self.bootstrap_servers},CONTROLLER://{controller}",
             "advertised.listeners": f"PLAINTEXT://{self.bootstrap_servers}",
-            # Needed even for a node that is formatted as standalone.
-            "controller.quorum.bootstrap.servers": controller,
             "log.dirs": str(self._kafka_dir),
             **self._properties,
         }
@@ -163,10 +182,20 @@ class LocalKafka:
         except OSError as error:
             raise ConfigError(f"The local Kafka cannot use the folder {self._data_dir}: {error.strerror}.") from None
 
+    def _quorum(self) -> tuple[str, Mapping[str, str]]:
+        """Address of this node's controller, and the properties that name all of them."""
+        if self._seat is None:
+            controller = f"127.0.0.1:{_free_port()}"
+            # Needed even for a node that is formatted as standalone.
+            return controller, {"controller.quorum.bootstrap.servers": controller}
+        node_id, ports = self._seat.node_id, self._seat.controller_ports
+        voters = ",".join(f"{voter}@127.0.0.1:{port}" for voter, port in ports.items())
+        return f"127.0.0.1:{ports[node_id]}", {"node.id": str(node_id), "controller.quorum.voters": voters}
+
     def _format(self, java: Path, jars: Path) -> None:
         """The storage has a cluster id and the formats of this Kafka version; done once, else data would be refused."""
-        cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
-        arguments = ["format", "--standalone", "-t", cluster_id, "-c", str(self._properties_file)]
+        kind = ["--standalone", "-t", new_cluster_id()] if self._seat is None else ["-t", self._seat.cluster_id]
+        arguments = ["format", *kind, "-c", str(self._properties_file)]
         command = [*self._java_command(java, jars), "kafka.tools.StorageTool", *arguments]
         with self.log_file.open("ab") as output:
             done = subprocess.run(  # noqa: S603
@@ -206,6 +235,11 @@ class LocalKafka:
     def _log_tail(self) -> str:
         lines = self.log_file.read_text(errors="replace").splitlines()
         return "\n".join([f"Last lines of {self.log_file}:", *lines[-_LOG_TAIL_LINES:]])
+
+
+def new_cluster_id() -> str:
+    """An id in the form of Kafka's."""
+    return base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_")
 
 
 def _guard(process_group: int) -> subprocess.Popen[bytes]:
