@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, NamedTuple
 
-from hookmill.errors import FailureKind, LogError
+from hookmill.errors import FailureKind, LogError, RecordTooLarge
 from hookmill.log.contract import RecordSender
 from hookmill.records import NewRecord, Span
 from hookmill.registry import Function, Registry, Source
@@ -18,7 +18,7 @@ from processors.deferral import brought_back, deferred
 from processors.failure import Failure, Reason
 from processors.hold import Hold
 from processors.results import Results
-from processors.runtimes.contract import Invocation, RunnerPool, Status
+from processors.runtimes.contract import Invocation, Outcome, RunnerPool, Status
 from processors.shares import Shares
 from processors.webhook import Webhook, read_invocation, read_webhook
 
@@ -42,6 +42,15 @@ class _Ran(NamedTuple):
     """They found no runner."""
     spent_s: float
     """What the others cost their source, by `Share.measure`."""
+
+
+class _Ended(NamedTuple):
+    """One delivery of a webhook, over."""
+
+    webhook: Webhook
+    function: Function | None
+    outcome: Outcome | Failure
+    """Of the function, or why it did not run."""
 
 
 class RecordProcessor:
@@ -133,7 +142,7 @@ class RecordProcessor:
 
     async def _defer(self, source: str, webhooks: Sequence[Webhook]) -> None:
         if webhooks:
-            await self._send_until_durable(Topic.WEBHOOKS_SLOW, [deferred(webhook) for webhook in webhooks])
+            await self._insist({Topic.WEBHOOKS_SLOW: [deferred(webhook) for webhook in webhooks]})
             metrics.deferred(metrics.source_label(self._registry, source)).inc(len(webhooks))
 
     def _policy(self, deployed: _Deployed | Failure) -> RetryPolicy:
@@ -142,27 +151,26 @@ class RecordProcessor:
 
     async def _run(self, source: str, deployed: _Deployed | Failure, webhooks: Sequence[Webhook]) -> _Ran:
         """Settles what could be settled: what came of it is durable."""
-        results = Results(source, self._policy(deployed), lambda: round(self._now_s() * 1_000))
+        ended: list[_Ended] = []
         runnable: list[Webhook] = []
         invocations: list[Invocation] = []
         for webhook in webhooks:
             invocation = read_invocation(webhook)
             if isinstance(invocation, Failure):
-                results.fail(webhook, None, invocation)
+                ended.append(_Ended(webhook, None, invocation))
             elif isinstance(deployed, Failure):
-                results.fail(webhook, None, deployed)
+                ended.append(_Ended(webhook, None, deployed))
             else:
                 runnable.append(webhook)
                 invocations.append(invocation)
         ran = _Ran((), 0.0)
         if runnable and isinstance(deployed, _Deployed):
-            ran = await self._invoke(deployed, runnable, invocations, results)
-        await self._send(results)
-        results.count(metrics.source_label(self._registry, source))
+            ran = await self._invoke(deployed, runnable, invocations, ended)
+        await self._finish(source, self._policy(deployed), ended)
         return ran
 
     async def _invoke(
-        self, deployed: _Deployed, webhooks: Sequence[Webhook], invocations: Sequence[Invocation], results: Results
+        self, deployed: _Deployed, webhooks: Sequence[Webhook], invocations: Sequence[Invocation], ended: list[_Ended]
     ) -> _Ran:
         outcomes = await self._pool.run(code_of(*deployed), invocations)
         share = self.shares.of(deployed.source.id, deployed.function.version)
@@ -171,7 +179,7 @@ class RecordProcessor:
             if outcome.status is Status.INFRA:
                 waiting.append(webhook)
             else:
-                results.settle(webhook, deployed.function, outcome)
+                ended.append(_Ended(webhook, deployed.function, outcome))
         if waiting:
             share.fill("it has no runner")
         return _Ran(waiting, share.measure(outcomes))
@@ -201,11 +209,56 @@ class RecordProcessor:
             )
         return _Deployed(source, function)
 
-    async def _send(self, results: Results) -> None:
+    async def _finish(self, source: str, policy: RetryPolicy, ended: Sequence[_Ended]) -> None:
+        """What came of the webhooks is durable.
+
+        One that leads to a record larger than its topic takes, because somebody lowered the limit, is a dead letter.
+        Where that is too large as well there is no other place: it waits for a higher limit.
+        """
+        results = self._results(source, policy, ended)
+        refusal = await self._send(results.records)
+        if refusal is not None:
+            if len(ended) > 1:
+                for each in ended:
+                    await self._finish(source, policy, [each])
+                return
+            if Topic.DEAD_LETTERS not in results.records:
+                failure = Failure.of(Reason.TOO_LARGE, str(refusal))
+                results = self._results(source, policy, [ended[0]._replace(outcome=failure)])
+            await self._insist(results.records)
+        results.count(metrics.source_label(self._registry, source))
+
+    def _results(self, source: str, policy: RetryPolicy, ended: Sequence[_Ended]) -> Results:
+        results = Results(source, policy, lambda: round(self._now_s() * 1_000))
+        for webhook, function, outcome in ended:
+            if isinstance(outcome, Failure):
+                results.fail(webhook, function, outcome)
+            else:
+                assert function is not None
+                results.settle(webhook, function, outcome)
+        return results
+
+    async def _insist(self, records: Mapping[Topic, Sequence[NewRecord]]) -> None:
+        attempt = 0
+        while (refusal := await self._send(records)) is not None:
+            await self.hold.wait(attempt, str(refusal))
+            attempt += 1
+
+    async def _send(self, by_topic: Mapping[Topic, Sequence[NewRecord]]) -> RecordTooLarge | None:
+        """All is durable; or a topic does not take a record, and some may not be."""
+        refusals: list[RecordTooLarge] = []
+
+        async def send(topic: Topic, records: Sequence[NewRecord]) -> None:
+            try:
+                await self._send_until_durable(topic, records)
+            except RecordTooLarge as error:
+                refusals.append(error)
+
         async with asyncio.TaskGroup() as group:
-            for topic, records in results.records.items():
+            for topic, records in by_topic.items():
                 if records:
-                    group.create_task(self._send_until_durable(topic, records))
+                    group.create_task(send(topic, records))
+        return refusals[0] if refusals else None
 
     async def _send_until_durable(self, topic: Topic, records: Sequence[NewRecord]) -> None:
         attempt = 0

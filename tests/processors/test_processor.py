@@ -238,15 +238,62 @@ async def test_a_stop_ends_a_hold_at_once() -> None:
     assert sender.sent == {}
 
 
-async def test_a_record_that_the_log_refuses_for_good_is_a_bug() -> None:
-    sender = KeepingSender([RecordTooLarge("too large")])
+class LimitedSender(KeepingSender):
+    """Topics take values of up to `limits` bytes, as after somebody lowered a limit of theirs."""
 
-    with pytest.raises(ExceptionGroup) as raised:
-        await processor_of(ScriptedPool(lambda code, invocation: ok([TRACK])), sender).process(
-            span_of(webhook_record())
-        )
+    def __init__(self, **limits: int) -> None:
+        super().__init__()
+        self.limits = limits
 
-    assert raised.value.subgroup(RecordTooLarge) is not None
+    async def send(self, topic: str, records: Sequence[NewRecord]) -> None:
+        limit = self.limits.get(topic.removeprefix(NAMES.prefix).partition(".")[0].replace("-", "_"), 1_000_000)
+        if any(len(record.value or b"") > limit for record in records):
+            raise RecordTooLarge(f"Topic {topic} takes {limit} bytes.")
+        await super().send(topic, records)
+
+
+async def test_a_webhook_whose_message_its_topic_does_not_take_is_a_dead_letter_and_the_others_are_delivered() -> None:
+    sender = LimitedSender(events=500)
+    large = {**TRACK, "properties": {"x": "x" * 500}}
+    pool = ScriptedPool(lambda code, invocation: ok([large if b"large" in invocation.body else TRACK]))
+    bodies = [b"{}", b'"large"', b"{}"]
+
+    await processor_of(pool, sender).process(
+        span_of(*(webhook_record(offset, value=body) for offset, body in enumerate(bodies)))
+    )
+
+    (letter,) = sender.of(Topic.DEAD_LETTERS)
+    said = dict(letter.headers)
+    assert letter.value == b'"large"'
+    assert said[headers.ERROR_CLASS] == b"OutputTooLarge"
+    assert said[headers.ERROR] == b"Topic hookmill.events takes 500 bytes."
+    assert {dict(event.headers)[headers.REQUEST_ID] for event in sender.of(Topic.EVENTS)} == {b"shop-0", b"shop-2"}
+    assert {report.request_id for report in sender.reports() if report.next == "dead"} == {"shop-1"}
+
+
+async def test_a_webhook_too_large_for_the_delay_topic_is_a_dead_letter() -> None:
+    sender = LimitedSender(delay=1)
+    pool = ScriptedPool(lambda code, invocation: failed(Status.ERROR))
+
+    await processor_of(pool, sender).process(span_of(webhook_record(value=b"{}")))
+
+    assert [letter.value for letter in sender.of(Topic.DEAD_LETTERS)] == [b"{}"]
+
+
+@pytest.mark.usefixtures("no_delays")
+async def test_a_dead_letter_that_is_too_large_waits_until_the_limit_is_raised() -> None:
+    sender = LimitedSender(dead_letters=1)
+    pool = ScriptedPool(lambda code, invocation: failed(Status.REJECTED, "ValidationError", "no id"))
+    work = asyncio.create_task(processor_of(pool, sender).process(span_of(webhook_record(value=b"{}"))))
+    await asyncio.sleep(0.02)
+    early = work.done()
+
+    sender.limits.clear()
+    await work
+
+    assert not early
+    (letter,) = sender.of(Topic.DEAD_LETTERS)
+    assert dict(letter.headers)[headers.ERROR] == b"no id"
 
 
 class BlockingPool(ScriptedPool):
