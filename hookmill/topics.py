@@ -14,6 +14,11 @@ MAX_RECORD_BYTES: Final = 3_670_016
 accepts at most 128 headers of 8,190 bytes), and for the 1.7-fold growth of a body that a function sends on."""
 
 
+MAX_WEBHOOK_BYTES: Final = MAX_RECORD_BYTES - 8_192
+"""Largest record of a webhook as it is received: with the headers of a failure, under 2 KiB, and of a replay it must
+still fit the delay topics and the dead letters."""
+
+
 class Topic(StrEnum):
     """Names without prefix."""
 
@@ -88,6 +93,11 @@ class TopicNames:
     def specs(self) -> tuple[TopicSpec, ...]:
         """Every topic, in the order of the table in DESIGN section 4."""
         ordinary = tuple(
-            TopicSpec(self.full(topic), self.partitions, days * DAY_MS) for topic, days in _RETENTION_DAYS.items()
+            TopicSpec(self.full(topic), self.partitions, days * DAY_MS, _max_record_bytes(topic))
+            for topic, days in _RETENTION_DAYS.items()
         )
         return (*ordinary, TopicSpec(self.full(Topic.REGISTRY), 1, None))
+
+
+def _max_record_bytes(topic: Topic) -> int:
+    return MAX_WEBHOOK_BYTES if topic is Topic.WEBHOOKS else MAX_RECORD_BYTES

@@ -6,10 +6,10 @@ import pytest
 from prometheus_client import REGISTRY
 
 from hookmill import headers
-from hookmill.records import NewRecord, Record
+from hookmill.records import NewRecord, Record, size_bytes
 from hookmill.registry import Source
 from hookmill.retry import DELAY_TOPICS
-from hookmill.topics import Topic
+from hookmill.topics import MAX_WEBHOOK_BYTES, Topic
 from processors.processor import RecordProcessor
 from processors.runtimes.contract import Code, Invocation, Outcome, Status
 from tests.processors.parts import (
@@ -44,6 +44,21 @@ def went_to(sender: KeepingSender) -> tuple[Topic, NewRecord]:
         (topic, record) for topic in (*DELAY_TOPICS, Topic.DEAD_LETTERS) for record in sender.of(topic)
     ]
     return topic, record
+
+
+async def test_the_largest_webhook_that_is_received_still_fits_where_it_goes_when_it_fails() -> None:
+    small = webhook_record(value=b"", request_id="r" * 36)
+    largest = MAX_WEBHOOK_BYTES - small.size_bytes
+    limits = {spec.name: spec.max_record_bytes for spec in NAMES.specs()}
+    sender = KeepingSender()
+    pool = ScriptedPool(lambda code, invocation: failed(Status.ERROR, "K" * 1_000, "\u20ac" * 10_000))
+    processor = RecordProcessor(registry_of(SHOP_CODE, SHOP), pool, sender, NAMES)
+
+    await processor.process(span_of(webhook_record(value=bytes(largest), request_id="r" * 36)))
+
+    topic, copy = went_to(sender)
+    assert limits[NAMES.full(Topic.WEBHOOKS)] == MAX_WEBHOOK_BYTES
+    assert size_bytes(copy.key, copy.value, copy.headers) < limits[NAMES.full(topic)]
 
 
 async def test_a_webhook_that_may_succeed_later_waits_with_its_bytes_and_key() -> None:
