@@ -72,6 +72,19 @@ def committed_positions(folder: Path, group: str, topics: Iterable[str]) -> dict
     return {TopicPartition(topic, partition): position for topic, partition, position in rows if topic in wanted}
 
 
+def forget_positions(folder: Path, topic: str) -> None:
+    """No group has a position on the topic. Blocking."""
+    path = folder / _FILE
+    if not path.exists():
+        return
+    database = connect(path, synchronous="NORMAL")
+    try:
+        with database.writing() as execute:
+            execute("DELETE FROM positions WHERE topic = ?", (topic,))
+    finally:
+        database.close()
+
+
 class GroupMember:
     """One reader's access to the file. Blocking; for one thread."""
 

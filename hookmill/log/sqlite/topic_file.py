@@ -11,6 +11,7 @@ from typing import Final
 
 from hookmill.errors import LogUnavailable, TopicMissing
 from hookmill.log.sqlite.database import Database, connect, create
+from hookmill.log.sqlite.groups import forget_positions
 from hookmill.topics import TopicSpec
 
 _FORMAT: Final = 1
@@ -67,9 +68,15 @@ def topic_names(folder: Path) -> Iterator[str]:
 
 
 def create_topic(folder: Path, spec: TopicSpec) -> bool:
-    """The topic exists; `False` when it did before, as it was then."""
+    """The topic exists; `False` when it did before, as it was then.
+
+    Positions on a former topic of this name end with it, as Kafka does it. They go first: no reader may find both.
+    """
     path = topic_path(folder, spec.name)
-    return not path.exists() and create(path, partial(_fill, spec))
+    if path.exists():
+        return False
+    forget_positions(folder, spec.name)
+    return create(path, partial(_fill, spec))
 
 
 def open_topic(folder: Path, topic: str, *, synchronous: str) -> OpenTopic:
