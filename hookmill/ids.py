@@ -1,4 +1,4 @@
-"""Ids: of requests, made or derived by the receiver, and of messages, always derived (DESIGN section 6)."""
+"""Ids: of requests, made or derived where the webhook comes in, and of messages, always derived (DESIGN section 6)."""
 
 import struct
 import uuid
@@ -6,6 +6,8 @@ from hashlib import sha256
 from typing import Final
 
 import uuid_utils
+
+from hookmill.records import Record
 
 _SCHEME: Final = "hookmill-1"
 """Version of the derivation; changing it changes every id, so it never changes within a major version."""
@@ -20,6 +22,15 @@ _TWO_WORDS: Final = struct.Struct(">QQ").unpack_from
 def new_request_id() -> str:
     """A UUIDv7: unique, and ordered by time of creation."""
     return str(uuid_utils.uuid7())
+
+
+def place_request_id(record: Record) -> str:
+    """Of a record whose producer gave none: its place and its time, the same however often it is read.
+
+    The place alone would not do: a topic that is created anew has the same places again, and what sinks know by these
+    ids they take for repetitions.
+    """
+    return f"{record.topic}:{record.partition}:{record.offset}:{record.timestamp_ms}"
 
 
 def derived_request_id(source: str, delivery_id: str) -> str:

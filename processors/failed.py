@@ -39,13 +39,15 @@ def failed(webhook: Webhook, function: Function | None, failure: Failure, policy
 
 
 def _what_failed(webhook: Webhook, function: Function | None, failure: Failure, now_ms: int) -> dict[str, bytes]:
-    """Origin and request id are told where a foreign producer gave none, so that another delivery has the same ids."""
+    """Origin, request id and instant are told where a foreign producer gave none, so that another delivery makes the
+    same ids and versions."""
     now = b"%d" % now_ms
     changes = {
         headers.STAGE: STAGE,
         headers.DELIVERY_COUNT: b"%d" % webhook.delivery_count,
         headers.REQUEST_ID: webhook.request_id.encode(),
         headers.ORIGIN: str(webhook.origin).encode(),
+        headers.RECEIVED_AT: b"%d" % webhook.received_at_us,
         headers.ERROR_CLASS: headers.cut_text(failure.error.kind, _MAX_CLASS_BYTES),
         headers.ERROR: headers.error_text(failure.error.message),
         headers.FIRST_FAILED_AT: headers.header(webhook.record.headers, headers.FIRST_FAILED_AT) or now,

@@ -9,6 +9,7 @@ import msgspec
 
 from hookmill import headers
 from hookmill.codec import decode_http
+from hookmill.ids import place_request_id
 from hookmill.records import Record
 from processors.failure import Failure, Reason
 from processors.runtimes.contract import Invocation
@@ -62,8 +63,8 @@ class Webhook(msgspec.Struct, frozen=True, gc=False):
 def read_webhook(record: Record) -> Webhook:
     """The webhook of a record.
 
-    A record of a foreign producer may lack headers: the request id is then made of the origin, so that a redelivery
-    has the same one, and the instant is the record's.
+    A record of a foreign producer may lack headers: request id and instant are then those of its place on the log, and
+    headers tell them wherever it is sent on.
     """
     values = dict(record.headers)  # of repeated headers the last one counts, as in `headers.header`
     origin = _origin(record, values.get(headers.ORIGIN))
@@ -73,7 +74,7 @@ def read_webhook(record: Record) -> Webhook:
     return Webhook(
         record=record,
         source=headers.as_text(values.get(headers.SOURCE)),
-        request_id=headers.as_text(values.get(headers.REQUEST_ID)) or str(origin),
+        request_id=headers.as_text(values.get(headers.REQUEST_ID)) or place_request_id(record),
         received_at_us=received_at_us,
         origin=origin,
         delivery_count=headers.as_delivery_count(values.get(headers.DELIVERY_COUNT)),

@@ -16,6 +16,7 @@ import msgspec
 from hookmill import headers
 from hookmill.codec import decode_report
 from hookmill.errors import ConfigError
+from hookmill.ids import place_request_id
 from hookmill.log.contract import Log
 from hookmill.records import Record, TopicPartition
 from hookmill.retry import DELAY_TOPICS
@@ -173,9 +174,9 @@ class _Entry:
 
 
 def _names(record: Record, values: Mapping[str, bytes]) -> tuple[str, str]:
-    """Request id and source. A webhook of a foreign producer that has no id gets its place, as the function stage does
+    """Request id and source. A webhook of a foreign producer that has no id gets the one that the function stage gives
     it (`processors.webhook`)."""
-    request_id = headers.as_text(values.get(headers.REQUEST_ID)) or _place(record).replace(" ", ":")
+    request_id = headers.as_text(values.get(headers.REQUEST_ID)) or place_request_id(record)
     return request_id, headers.as_text(values.get(headers.SOURCE))
 
 

@@ -7,6 +7,7 @@ from functools import cached_property
 import msgspec
 
 from hookmill import headers
+from hookmill.ids import place_request_id
 from hookmill.records import NewRecord, Record
 from redelivery.replay_where import Condition, all_hold, parse_condition
 
@@ -83,10 +84,9 @@ def received_at_us(record: Record) -> int:
 
 def _identity(record: Record) -> dict[str, bytes]:
     """What the function stage would take from the record's place and time, told in headers: those are new now."""
-    origin = headers.header(record.headers, headers.ORIGIN) or _place(record)
     return {
-        headers.ORIGIN: origin,
-        headers.REQUEST_ID: headers.header(record.headers, headers.REQUEST_ID) or origin,
+        headers.ORIGIN: headers.header(record.headers, headers.ORIGIN) or _place(record),
+        headers.REQUEST_ID: headers.header(record.headers, headers.REQUEST_ID) or place_request_id(record).encode(),
         headers.RECEIVED_AT: b"%d" % received_at_us(record),
     }
 

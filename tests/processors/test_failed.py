@@ -86,6 +86,16 @@ async def test_a_webhook_that_may_succeed_later_waits_with_its_bytes_and_key() -
     assert (report.status, report.next, report.retry_in_s, report.delivery_count) == ("error", "retry", 5.0, 1)
 
 
+async def test_a_webhook_of_a_foreign_producer_keeps_the_identity_that_the_log_gave_it() -> None:
+    """Delivered again from another place at another time, it makes the same ids and versions."""
+    _, waiting = went_to(await deliver(webhook_record(4, request_id="", received_at=None)))
+
+    found = dict(waiting.headers)
+    assert found[headers.ORIGIN] == b"hookmill.webhooks:2:4"
+    assert found[headers.REQUEST_ID] == b"hookmill.webhooks:2:4:1700000000500"
+    assert found[headers.RECEIVED_AT] == b"1700000000500000"
+
+
 @pytest.mark.parametrize(
     ("count", "topic", "wait_s"),
     [

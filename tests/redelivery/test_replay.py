@@ -130,9 +130,10 @@ def test_a_webhook_of_a_foreign_producer_keeps_the_identity_that_the_log_gave_it
     assert replay(embedded, "--source", "shop", *FROM_TO, "--yes")[0] == 0
 
     ((_, _, said),) = replayed(embedded).values()
-    place = f"{embedded.names.full(Topic.WEBHOOKS)}:2:0".encode()
-    assert (said["origin"], said["request-id"]) == (place, place)
-    assert said["received-at"] == b"%d" % ((BEGIN_MS + 3 * MINUTE_MS) * 1_000)
+    stored_ms = BEGIN_MS + 3 * MINUTE_MS
+    place = f"{embedded.names.full(Topic.WEBHOOKS)}:2:0"
+    assert (said["origin"], said["request-id"]) == (place.encode(), f"{place}:{stored_ms}".encode())
+    assert said["received-at"] == b"%d" % (stored_ms * 1_000)
 
 
 def test_only_webhooks_that_meet_all_conditions_go_again(embedded: Installation) -> None:
