@@ -1,4 +1,4 @@
-"""Movers that are killed and frozen at random while records come in: none is lost, none is early."""
+"""Row 24: movers that are killed and frozen at random while records come in: none is lost, none is early."""
 
 import asyncio
 import os
@@ -8,14 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pytest
-
 from hookmill import headers
 from hookmill.records import NewRecord, Record
 from hookmill.retry import DELAY_TOPICS
 from hookmill.topics import Topic
+from tests.faults.trials import trials
 from tests.processes import Process, started
-from tests.redelivery.installation import Installation
+from tests.redelivery.installation import Installation, install
 from tests.redelivery.moving import delayed
 
 DELAYS_S = (0.5, 1.0, 1.5, 2.0, 2.5)
@@ -70,12 +69,12 @@ async def freeze(mover: Process, chance: random.Random) -> None:
         os.kill(mover.pid, signal.SIGCONT)
 
 
-async def run_with_faults(installation: Installation, movers: Sequence[Process], trials: int, seed: int) -> Traffic:
+async def run_with_faults(installation: Installation, movers: Sequence[Process], count: int, seed: int) -> Traffic:
     chance = random.Random(seed)
     traffic = Traffic(installation)
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(traffic.run())
-        for _ in range(trials):
+        for _ in range(count):
             await asyncio.sleep(chance.uniform(0.2, 2.0))
             await chance.choice((kill, freeze))(chance.choice(movers), chance)
         traffic.end()
@@ -94,24 +93,24 @@ async def arrived(installation: Installation, is_complete: Callable[[set[bytes]]
     return found
 
 
-@pytest.mark.timeout(900)
-@pytest.mark.parametrize("trials", [5, pytest.param(50, marks=pytest.mark.nightly)])
+@trials("count", short=5, full=50, deadline_s=1_200)
 async def test_movers_that_die_and_freeze_lose_nothing_and_are_never_early(
-    installation: Installation, tmp_path: Path, trials: int
+    tmp_path: Path, engine: str | None, seed: int, count: int
 ) -> None:
-    seed = int(os.environ.get("HOOKMILL_TEST_SEED", random.randrange(1_000_000)))
+    installation = await install(tmp_path / "data", engine)
     movers = [mover_process(installation, tmp_path / name) for name in ("one", "other")]
 
     with started(*movers):
-        traffic = await run_with_faults(installation, movers, trials, seed)
+        traffic = await run_with_faults(installation, movers, count, seed)
         moved = await arrived(installation, lambda found: traffic.due_ms.keys() <= found)
         codes = [(await asyncio.to_thread(mover.stop))[0] for mover in movers]
 
     lost = traffic.due_ms.keys() - {record.value for record in moved}
     early_ms = [traffic.due_ms[record.value or b""] - record.timestamp_ms for record in moved]
     print(
-        f"HOOKMILL_TEST_SEED={seed}: {len(traffic.due_ms)} records, {len(moved) - len(traffic.due_ms)} doubled, "
-        f"latest {-min(early_ms) / 1_000:.1f} s late"
+        f"row 24: {count} kills and freezes, {len(traffic.due_ms):,} records, {len(lost)} lost, "
+        f"{len(moved) - len(traffic.due_ms)} doubled, earliest {-max(early_ms) / 1_000:.1f} s after its time, "
+        f"latest {-min(early_ms) / 1_000:.1f} s"
     )
     assert lost == set()
     assert max(early_ms) <= 0

@@ -1,11 +1,10 @@
-"""Function stage and mover together: webhooks that fail once, twice, up to always (matrix row 23)."""
+"""Row 23: webhooks that fail once, twice, up to always, through function stage and mover."""
 
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
-
-import pytest
+from pathlib import Path
 
 from hookmill import headers
 from hookmill.config import Config, RetryConfig
@@ -18,8 +17,9 @@ from processors.runtimes.contract import Code, Invocation, Outcome, Status
 from processors.service import FunctionStage
 from redelivery.mover import Mover
 from tests.contracts.reading import eventually
+from tests.faults.trials import trials
 from tests.processors.parts import SHOP, SHOP_CODE, ScriptedPool, failed, ok, webhook_headers
-from tests.redelivery.installation import Installation
+from tests.redelivery.installation import Installation, install
 
 DELAYS_S = (0.3, 0.4, 0.5, 0.6, 0.7)
 MOST_DELIVERIES = MAX_RETRIES + 1
@@ -62,11 +62,11 @@ def impatient(config: Config) -> Config:
     return config.model_copy(update={"retry": RetryConfig(delays_s=DELAYS_S)})
 
 
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("count", [1_000, pytest.param(10_000, marks=pytest.mark.nightly)])
+@trials("count", short=1_000, full=10_000, deadline_s=1_200)
 async def test_every_webhook_is_delivered_as_often_as_it_takes_after_the_delays_of_the_ladder(
-    installation: Installation, count: int
+    tmp_path: Path, engine: str | None, count: int
 ) -> None:
+    installation = await install(tmp_path / "data", engine)
     function = FlakyFunction()
     names, config = installation.names, impatient(installation.config)
     await publish(installation.log, names.full(Topic.REGISTRY), [SHOP_CODE, SHOP])
@@ -85,7 +85,10 @@ async def test_every_webhook_is_delivered_as_often_as_it_takes_after_the_delays_
         waits_ms = [wait_ms(record) for record in await installation.records(topic)]
         assert set(waits_ms) == {round(delay_s * 1_000)}
     late_s = lateness_s(function)
-    print(f"{count} webhooks, {len(late_s)} retries: {late_s[len(late_s) // 2]:.2f} s late, at most {late_s[-1]:.2f} s")
+    print(
+        f"row 23: {count:,} webhooks, each delivered as often as it takes, 6 times at most; {len(late_s):,} retries "
+        f"{late_s[len(late_s) // 2]:.2f} s late, at most {late_s[-1]:.2f} s"
+    )
     assert late_s[0] >= 0
     assert late_s[-1] < LATEST_S
 
