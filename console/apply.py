@@ -12,7 +12,7 @@ from hookmill.codec import FunctionError
 from hookmill.config import ProcessorsConfig
 from hookmill.errors import ConfigError
 from hookmill.log import Log
-from hookmill.registry import Entity, Registry, RegistryView, entity_key, publish, token_hash
+from hookmill.registry import Entity, Registry, RegistryView, entity_key, pause_key, publish, token_hash
 from hookmill.topics import Topic, TopicNames
 from processors.code import code_of
 from processors.runtimes.confinement import Level
@@ -29,7 +29,8 @@ class Applied:
 
 
 async def apply_project(project: Project, log: Log, names: TopicNames, config: ProcessorsConfig) -> Applied:
-    """The registry holds exactly the project's sources and sinks; old function versions stay for replays.
+    """The registry holds exactly the project's sources and sinks; old function versions stay for replays, and sinks
+    that are paused stay so.
 
     Errors: `ConfigError` when a function does not load (nothing is published then); `LogError`.
     """
@@ -38,7 +39,7 @@ async def apply_project(project: Project, log: Log, names: TopicNames, config: P
     async with RegistryView(log, topic) as view:
         wanted = entities_of(project, view.registry, TokenFile(project.folder))
         changed = [entity for entity in wanted if not _is_known(entity, view.registry)]
-        keys = {entity_key(entity) for entity in wanted}
+        keys = {entity_key(entity) for entity in wanted} | {pause_key(sink.name) for sink in project.sinks}
         removed = [key for key in view.registry.keys() - keys if not key.startswith(b"function/")]
     await publish(log, topic, changed, removed)
     shown = (entity_key(entity).decode() for entity in changed)

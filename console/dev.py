@@ -67,15 +67,15 @@ async def run_dev(config: Config, folder: Path, screen: Console, *, send_samples
             finished.put_nowait(report)
 
     admin = AdminServer(config.admin, INGEST_ADMIN_PORT, readiness)
-    workers = sink_workers(config, log, dev.project.sinks)
     view, sender, receiver = receiver_services(config, log)
+    workers = sink_workers(config, log, view.registry, dev.project.sinks)
     services: list[Service] = [
         admin,
         ReportTail(log, names.full(Topic.INVOCATIONS), heard),
+        view,
         *workers,
         Mover(config.retry, log, names),
         FunctionStage(config),
-        view,
         sender,
         receiver,
         Reloader(folder, log, names, config.processors, screen),

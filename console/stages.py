@@ -56,24 +56,32 @@ async def sink_services(config: Config, readiness: Readiness, names: Sequence[st
     Errors: `ConfigError` for a sink that the registry does not know, or when it knows none.
     """
     log = open_log(config)
-    async with RegistryView(log, config.topics.names.full(Topic.REGISTRY)) as view:
-        definitions = _chosen_sinks(view.registry, names)
-    workers = sink_workers(config, log, definitions)
-    return [AdminServer(config.admin, SINK_ADMIN_PORT, readiness), *workers]
+    topic = config.topics.names.full(Topic.REGISTRY)
+    async with RegistryView(log, topic) as known:
+        definitions = chosen_sinks(known.registry, names)
+    view = RegistryView(log, topic)
+    workers = sink_workers(config, log, view.registry, definitions)
+    return [AdminServer(config.admin, SINK_ADMIN_PORT, readiness), view, *workers]
 
 
-def sink_workers(config: Config, log: Log, definitions: Sequence[Sink]) -> list[SinkWorker]:
-    """One worker per sink."""
+def sink_workers(config: Config, log: Log, registry: Registry, definitions: Sequence[Sink]) -> list[SinkWorker]:
+    """One worker per sink; which of them are paused is told by the registry, at any time."""
     names = config.topics.names
-    around = Surroundings(config.data_dir, log, names, config.sinks.allow_private_network)
+    around = sink_surroundings(config, log)
     policy = RetryPolicy(delays_s=config.retry.delays_s)
     return [
-        SinkWorker(config.sinks, definition, log, names, open_sink(definition, around), policy)
+        SinkWorker(config.sinks, definition, log, names, open_sink(definition, around), registry.pauses, policy)
         for definition in definitions
     ]
 
 
-def _chosen_sinks(registry: Registry, names: Sequence[str]) -> list[Sink]:
+def sink_surroundings(config: Config, log: Log) -> Surroundings:
+    """What sinks are opened with."""
+    return Surroundings(config.data_dir, log, config.topics.names, config.sinks.allow_private_network)
+
+
+def chosen_sinks(registry: Registry, names: Sequence[str]) -> list[Sink]:
+    """The named sinks, all of them when none is named. Errors: `ConfigError` for what the registry does not have."""
     known = registry.sinks
     if not known:
         raise ConfigError(

@@ -1,10 +1,10 @@
-"""The registry: sources, functions and sinks as records of one compacted topic, and the view that stages keep of it."""
+"""The registry: sources, functions, sinks as records of one compacted topic, and the view that stages keep of it."""
 
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 import msgspec
 
@@ -83,7 +83,14 @@ class Sink(msgspec.Struct, frozen=True, omit_defaults=True, tag="sink"):
     only: Only = Only()
 
 
-Entity = Source | Function | Sink
+class Pause(msgspec.Struct, frozen=True, omit_defaults=True, tag="pause"):
+    """The sink of this name reads nothing. Apart from its definition, which a project publishes without knowing."""
+
+    sink: str
+    since_ms: int
+
+
+Entity = Source | Function | Sink | Pause
 
 _encoder: Final = msgspec.json.Encoder()
 _decoder: Final = msgspec.json.Decoder(Entity)
@@ -111,6 +118,13 @@ def entity_key(entity: Entity) -> bytes:
             return f"function/{entity.source}/{entity.version}".encode()
         case Sink():
             return f"sink/{entity.name}".encode()
+        case Pause():
+            return pause_key(entity.sink)
+
+
+def pause_key(sink: str) -> bytes:
+    """Key of the record by which the sink is paused."""
+    return f"pause/{sink}".encode()
 
 
 def entity_record(entity: Entity) -> NewRecord:
@@ -130,6 +144,8 @@ class Registry:
         self.sources: dict[str, Source] = {}
         self.functions: dict[tuple[str, str], Function] = {}
         self.sinks: dict[str, Sink] = {}
+        self.pauses: dict[str, Pause] = {}
+        """By name of the sink."""
         self._by_token: dict[str, Source] = {}
 
     def source_of_token(self, token: str) -> Source | None:
@@ -142,8 +158,8 @@ class Registry:
 
     def keys(self) -> frozenset[bytes]:
         """Record keys of every known entity."""
-        entities: list[Entity] = [*self.sources.values(), *self.functions.values(), *self.sinks.values()]
-        return frozenset(entity_key(entity) for entity in entities)
+        kinds: list[Mapping[Any, Entity]] = [self.sources, self.functions, self.sinks, self.pauses]
+        return frozenset(entity_key(entity) for known in kinds for entity in known.values())
 
     def apply(self, record: Record) -> None:
         """The record's entity is known as the record says; a record that nobody can read is logged and changes nothing.
@@ -171,6 +187,8 @@ class Registry:
                 self.functions[entity.source, entity.version] = entity
             case Sink():
                 self.sinks[entity.name] = entity
+            case Pause():
+                self.pauses[entity.sink] = entity
 
     def _remove(self, key: bytes) -> None:
         kind, _, name = key.decode("utf-8", "replace").partition("/")
@@ -183,6 +201,8 @@ class Registry:
                 self.functions.pop((source, version), None)
             case "sink":
                 self.sinks.pop(name, None)
+            case "pause":
+                self.pauses.pop(name, None)
 
     def _forget_tokens(self, source: str) -> None:
         old = self.sources.get(source)

@@ -21,6 +21,7 @@ _DELAYED: Final = Counter("hookmill_sinks_delayed_total", "Records that come to 
 _LAG: Final = Gauge(
     "hookmill_sinks_lag_records", "Records between the sink's position and the end.", ("sink", "topic", "partition")
 )
+_PAUSED: Final = Gauge("hookmill_sinks_paused", "1 while the sink is paused by an operator.", ("sink",))
 
 
 class SinkMetrics:
@@ -37,6 +38,7 @@ class SinkMetrics:
         self.dead_letters = _DEAD_LETTERS.labels(sink)
         self.delayed = _DELAYED.labels(sink)
         self.unwanted = _UNWANTED.labels(sink)
+        self.paused = _PAUSED.labels(sink)
         self._lag: dict[TopicPartition, Gauge] = {}
 
     def set_lag(self, lag: Mapping[TopicPartition, int]) -> None:

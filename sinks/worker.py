@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 from typing import Final
 
 from hookmill.collector import rare_collections
@@ -40,8 +40,8 @@ class SinkWorker:
     """A service: everything that comes for the sink is in it, or in the dead letters, before its position is committed.
 
     While the sink or the log is away, the batch is kept, the partitions are paused, and attempts are repeated with
-    growing pauses of up to 30 s; nothing is counted against the records. Any other failure ends the worker with its
-    batch uncommitted, so that it comes again.
+    growing pauses of up to 30 s; nothing is counted against the records. While the sink is paused, nothing is read and
+    nothing written. Any other failure ends the worker with its batch uncommitted, so that it comes again.
     """
 
     def __init__(
@@ -51,8 +51,10 @@ class SinkWorker:
         log: Log,
         names: TopicNames,
         sink: Sink,
+        paused: Container[str] = (),
         policy: RetryPolicy | None = None,
     ) -> None:
+        """`paused` are the names of the sinks that are paused now."""
         self.name = f"sink {definition.name}"
         self._config = config
         self._definition = definition
@@ -61,6 +63,7 @@ class SinkWorker:
         self._intakes = intakes(definition.name, names, events=definition.events, objects=definition.objects)
         self._metrics = SinkMetrics(definition.name)
         self._delivery = Delivery(definition, sink, self._metrics, names, policy or RetryPolicy())
+        self._paused = paused
         self._wants = wants(definition.only)
         self._batch = Batch(self._intakes, self._wants)
         self._stack = contextlib.AsyncExitStack()
@@ -71,7 +74,7 @@ class SinkWorker:
         self._lag_due = 0.0
 
     async def start(self) -> None:
-        """The sink is checked and the reader is a member of the sink's group.
+        """The sink is checked, unless it is paused, and the reader is a member of the sink's group.
 
         Errors: `ConfigError` of the sink; `TopicMissing`, `LogUnavailable`. A sink that is unavailable is none: the
         worker goes on trying.
@@ -81,7 +84,8 @@ class SinkWorker:
             self._stack.enter_context(rare_collections())
             self._stack.push_async_callback(self._delivery.close)
             try:
-                await self._delivery.open()
+                if not self._is_paused():
+                    await self._delivery.open()
             except SinkUnavailable as error:
                 logger.warning("sink.unavailable", sink=self._definition.name, error=str(error))
             self._sender: RecordSender = await self._stack.enter_async_context(self._log.sender())
@@ -127,6 +131,7 @@ class SinkWorker:
         with contextlib.suppress(_Stopped):
             while not self._stopping.is_set():
                 self._batch = Batch(self._intakes, self._wants)
+                await self._sit_out_pause()
                 await self._fill_batch()
                 await self._finish_batch()
                 await self._report_lag()
@@ -158,6 +163,7 @@ class SinkWorker:
         """The batch is delivered, however long the sink or the log is away."""
         pause_s = _FIRST_PAUSE_S
         while self._batch:
+            await self._sit_out_pause()
             asked_s = 0.0
             self._between_writes.clear()
             try:
@@ -173,18 +179,36 @@ class SinkWorker:
                 logger.warning("sink.log_unavailable", sink=self._definition.name, error=str(error), pause_s=pause_s)
             finally:
                 self._between_writes.set()
-            await self._hold(max(pause_s, asked_s))
+            await self._wait(max(pause_s, asked_s))
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
-    async def _hold(self, pause_s: float) -> None:
-        """`pause_s` has passed with every partition paused, polled all the same: a silent reader loses its group."""
+    def _is_paused(self) -> bool:
+        return self._definition.name in self._paused
+
+    async def _sit_out_pause(self) -> None:
+        """The sink is not paused, or no longer. A batch in hand stays in hand."""
+        if not self._is_paused():
+            return
+        logger.info("sink.paused", sink=self._definition.name)
+        self._metrics.paused.set(1)
+        began = time.monotonic()
+        await self._hold(self._is_paused)
+        self._metrics.paused.set(0)
+        logger.info("sink.resumed", sink=self._definition.name, paused_s=round(time.monotonic() - began, 1))
+
+    async def _wait(self, pause_s: float) -> None:
+        """`pause_s` has passed, or the sink is paused."""
         until = time.monotonic() + pause_s
+        await self._hold(lambda: time.monotonic() < until and not self._is_paused(), min(pause_s, _IDLE_POLL_S))
+
+    async def _hold(self, is_held: Callable[[], bool], poll_s: float = _IDLE_POLL_S) -> None:
+        """Every partition was paused while `is_held`, polled all the same: a silent reader loses its group."""
         try:
-            while (left_s := until - time.monotonic()) > 0:
+            while is_held():
                 if self._stopping.is_set():
                     raise _Stopped
                 self._reader.pause(self._reader.assignment())  # each time, it may have grown
-                await self._poll(min(left_s, _IDLE_POLL_S))
+                await self._poll(poll_s)
                 await self._report_lag()
         finally:
             self._reader.resume(self._reader.assignment())
