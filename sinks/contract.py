@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 import msgspec
 
@@ -85,3 +85,16 @@ class Sink(Protocol):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
+
+
+@runtime_checkable
+class Checkable(Protocol):
+    """What a sink may offer beside: `hookmill sink check` asks it; other sinks it only enters and leaves."""
+
+    async def check(self) -> Sequence[str]:
+        """What the sink lacks at its destination, a sentence each with the next step; empty when it lacks nothing.
+
+        Called on a sink that is not entered, maybe while another process uses the destination. What `write` would do is
+        tried as far as nothing of it stays. Errors: as of entering.
+        """
+        ...

@@ -3,7 +3,7 @@
 import time
 from email.utils import parsedate_to_datetime
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, NoReturn, Self
 
 from hookmill.egress.allow import AllowList, host_of
 from hookmill.egress.call import MAX_BODY_BYTES, Answer, Call, Headers, parse_url
@@ -64,18 +64,30 @@ class Endpoint:
         """
         if len(body) > MAX_BODY_BYTES:
             raise Refused(f"its {len(body)} bytes exceed the limit of {MAX_BODY_BYTES} bytes for a request")
+        answer = await self._answer("POST", (("Content-Type", "application/json"), *headers), body)
+        if not 200 <= answer.status < 300:
+            self._fail(answer)
+
+    async def knock(self) -> None:
+        """The destination speaks HTTP and is not away, whatever it says to a question for its options.
+
+        Errors: `SinkUnavailable`.
+        """
+        answer = await self._answer("OPTIONS", ())
+        if answer.status in _AWAY:
+            self._fail(answer)
+
+    async def _answer(self, method: str, headers: Headers, body: bytes = b"") -> Answer:
         try:
-            call = Call.checked("POST", self._url, (("Content-Type", "application/json"), *headers), body)
-            answer = await self._egress.fetch(call, self._allowed, timeout_s=self._timeout_s, follows_redirects=False)
+            call = Call.checked(method, self._url, headers, body)
+            return await self._egress.fetch(call, self._allowed, timeout_s=self._timeout_s, follows_redirects=False)
         except FetchRefused as error:
             hint = "" if self._allow_private else " HOOKMILL_SINKS__ALLOW_PRIVATE_NETWORK=true allows private ones."
             raise SinkUnavailable(f"{error}{hint}") from None
         except FetchFailed as error:
             raise SinkUnavailable(str(error)) from None
-        if not 200 <= answer.status < 300:
-            self._fail(answer)
 
-    def _fail(self, answer: Answer) -> None:
+    def _fail(self, answer: Answer) -> NoReturn:
         if 400 <= answer.status < 500 and answer.status not in _OF_THE_ENDPOINT:
             raise Refused(f"{self._host} answered {answer.status}")
         stumbles = answer.status >= 500 and answer.status not in _AWAY

@@ -74,6 +74,14 @@ class JsonLines:
         await asyncio.get_running_loop().run_in_executor(self._executor, self._close)
         self._executor.shutdown(wait=False)
 
+    async def check(self) -> Sequence[str]:
+        """See `Checkable`. A file that is not there yet is not made; that its folder can be written is enough."""
+        if self._file.exists():
+            os.close(self._open_descriptor(0))
+        elif not os.access(self._file.parent, os.W_OK | os.X_OK):
+            return (f"Folder {self._file.parent} may not be written: check its permissions.",)
+        return ()
+
     async def write(self, batch: Sequence[Message]) -> None:
         """The lines are on disk; of a pipe, the other side has taken them."""
         write = self._append if self._pipe is None else self._pipe.write

@@ -5,6 +5,7 @@ are merged by ours, of others the last to come stays; `null` clears nothing (SEG
 """
 
 import base64
+import contextlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -17,7 +18,7 @@ import msgspec
 from hookmill.errors import ConfigError
 from sinks.contract import Message, RecordRejected, Sink
 from sinks.options import Surroundings, secret
-from sinks.streams.endpoint import Endpoint, check_url, host
+from sinks.streams.endpoint import Endpoint, Refused, check_url, host
 from sinks.streams.parcels import Courier, Parcel, Piece
 from sinks.streams.segment_items import EVENTS, pieces_of
 
@@ -28,6 +29,8 @@ MAX_SET_OBJECTS: Final = 10
 """W19."""
 _ENVELOPE_BYTES: Final = 256
 """Of a body, beside its pieces; a name of a collection has up to 100."""
+_NOTHING: Final = (Piece((), b"", "check", "check"),)
+"""A parcel that makes a body without items; its collection is called `check`."""
 
 
 class SegmentOptions(msgspec.Struct, frozen=True):
@@ -81,6 +84,14 @@ class Segment:
     ) -> None:
         await self._tracking.__aexit__(kind, error, trace)
         await self._objects.__aexit__(kind, error, trace)
+
+    async def check(self) -> Sequence[str]:
+        """See `Checkable`: both APIs answer a request without messages otherwise than that the key is wrong."""
+        async with self:
+            for post in (self._post_events, self._post_objects):
+                with contextlib.suppress(Refused):  # that it is empty
+                    await post(_NOTHING)
+        return ()
 
     async def write(self, batch: Sequence[Message]) -> None:
         """See `Sink`."""

@@ -72,6 +72,13 @@ class WebhookOut:
     ) -> None:
         await self._endpoint.__aexit__(kind, error, trace)
 
+    async def check(self) -> Sequence[str]:
+        """See `Checkable`: the secret is one, the endpoint answers. Whether it likes the signature, only a webhook can
+        tell."""
+        async with self:
+            await self._endpoint.knock()
+        return ()
+
     async def write(self, batch: Sequence[Message]) -> None:
         """See `Sink`."""
         pieces = [Piece((index,), _body(message), _id(message)) for index, message in enumerate(batch)]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 import psycopg
 
@@ -16,10 +16,13 @@ from sinks.rows import lay_out
 from sinks.schema import GENERATION_COLUMN, TableKind
 from sinks.warehouses.postgres.connection import LOCK_TIMEOUT_S, STATEMENT_TIMEOUT_S, Address, connect, cut
 from sinks.warehouses.postgres.failures import failure_of, is_refusal, reason_of
+from sinks.warehouses.postgres.rights import what_is_missing
 from sinks.warehouses.postgres.staging import Overtaken, Stager, write_staged
 from sinks.warehouses.postgres.statements import delete_older
 from sinks.warehouses.postgres.tables import OWN_SCHEMA, Misfits, Tables
 from sinks.warehouses.postgres.values import as_text
+
+T = TypeVar("T")
 
 _ATTEMPTS: Final = 8
 """Of one batch: two to bring the schema up to it, and some for other workers that are faster."""
@@ -74,17 +77,25 @@ class PostgresWarehouse:
         assert self._executor is not None
         self._executor.shutdown(wait=False)
 
+    async def check(self) -> Sequence[str]:
+        """See `Checkable`: rights, and a table written in a transaction that is taken back."""
+        self._executor = ThreadPoolExecutor(1, "postgres")
+        try:
+            return await self._in_thread(self._check)
+        finally:
+            await self.__aexit__(None, None, None)
+
     async def write(self, batch: Sequence[Message]) -> None:
         """One transaction: events, objects; schema changes before it in their own. Connects again after a failure."""
         await self._in_thread(lambda: self._write(batch))
 
-    async def _in_thread(self, work: Callable[[], None]) -> None:
+    async def _in_thread(self, work: Callable[[], T]) -> T:
         """The work is done, or its connection is cut: no thread waits for a server that says nothing."""
         assert self._executor is not None
         running = asyncio.get_running_loop().run_in_executor(self._executor, work)
         try:
             async with asyncio.timeout(_DEADLINE_S):
-                await running
+                return await running
         except (TimeoutError, asyncio.CancelledError) as error:
             if self._connection is not None:
                 cut(self._connection)
@@ -100,6 +111,12 @@ class PostgresWarehouse:
             self._tables = Tables(self._connection, self._address.schema)
             with self._transaction(_EXCLUSIVE):
                 self._tables.ensure_catalog()
+
+    def _check(self) -> Sequence[str]:
+        with self._named_failures():
+            self._connection = connect(self._address)
+            schema = self._address.schema
+            return what_is_missing(self._connection, schema or OWN_SCHEMA, is_only_schema=schema is not None)
 
     def _close(self) -> None:
         if self._connection is not None:

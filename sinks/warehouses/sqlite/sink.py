@@ -15,7 +15,7 @@ from sinks.rows import lay_out
 from sinks.schema import GENERATION_COLUMN, TableKind
 from sinks.warehouses.sqlite.failures import BUSY_TIMEOUT_S, failure_of
 from sinks.warehouses.sqlite.objects import write_objects
-from sinks.warehouses.sqlite.statements import delete_older, insert_event
+from sinks.warehouses.sqlite.statements import TRIAL, delete_older, insert_event
 from sinks.warehouses.sqlite.tables import Tables
 
 _PRAGMAS: Final = (
@@ -54,6 +54,13 @@ class SqliteWarehouse:
     ) -> None:
         await self._close_all()
 
+    async def check(self) -> Sequence[str]:
+        """See `Checkable`: a table was made and dropped, each durably, so that a full disk is noticed. Errors say the
+        rest."""
+        async with self:
+            await self._in_thread(self._try)
+        return ()
+
     async def write(self, batch: Sequence[Message]) -> None:
         """One transaction: schema, events, objects. The file is opened again when it was moved or had failed."""
         await self._in_thread(lambda: self._write(batch))
@@ -79,6 +86,12 @@ class SqliteWarehouse:
                 self._tables = Tables(connection)
                 self._tables.refresh()
             self._inode = self._file.stat().st_ino
+
+    def _try(self) -> None:
+        assert self._connection is not None
+        with self._named_failures():
+            for statement in TRIAL:
+                self._connection.execute(statement)
 
     def _close(self) -> None:
         if self._connection is not None:

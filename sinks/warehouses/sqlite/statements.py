@@ -33,6 +33,9 @@ SELECT_NAMES: Final = "SELECT lower(name) FROM sqlite_master"
 SELECT_COLUMNS: Final = """\
 SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c WHERE m.type = 'table'"""
 
+TRIAL: Final = ('CREATE TABLE IF NOT EXISTS "_hookmill_check" ("id")', 'DROP TABLE "_hookmill_check"')
+"""What a check does; the second leaves nothing of the first."""
+
 _DECLARED: Final = {
     ColumnType.INTEGER: "",
     ColumnType.REAL: "",
