@@ -23,6 +23,7 @@ app = App(
 )
 topics_app = App(name="topics", help="The topics on the log.")
 app.command(topics_app)
+app.command("console.sinks:sink_app", name="sink", help="Run sink workers; list, check, pause and resume sinks.")
 app.command("console.audit:audit", name="audit", help="Account for every webhook; name what is missing or doubled.")
 app.command(
     "console.replay:replay_app", name="replay", help="Run stored webhooks again: fill gaps, or compute everything anew."
@@ -126,26 +127,6 @@ def process(*, common: Common = Common()) -> ExitCode:
     config = common.config()
     readiness = Readiness()
     return run_async(serve(process_services(config, readiness), readiness))
-
-
-@app.command
-def sink(*names: str, common: Common = Common()) -> ExitCode:
-    """Run sink workers: events and objects to where you keep data.
-
-    Parameters
-    ----------
-    names
-        Sinks of the registry to run; all of them when none is named.
-    """
-    from console.stages import sink_services
-
-    config = common.config()
-
-    async def run() -> ExitCode:
-        readiness = Readiness()
-        return await serve(await sink_services(config, readiness, names), readiness)
-
-    return run_async(run())
 
 
 @app.command

@@ -86,15 +86,21 @@ class Process:
         assert self._process is not None
         return self._process.pid
 
-    def start(self) -> None:
-        """Running and ready: /readyz answers 200."""
-        port = free_port()
-        self.admin = f"http://127.0.0.1:{port}"
-        command = [*self._program, *self._arguments, "--admin-port", str(port)]
+    def launch(self, *options: str) -> list[str]:
+        """Running, with whatever it does before it is ready still to come. Returns the command."""
+        command = [*self._program, *self._arguments, *options]
         with self.stdout_file.open("ab") as out, self.stderr_file.open("ab") as err:
             self._process = subprocess.Popen(
                 command, env=self._env, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
             )
+        return command
+
+    def start(self) -> None:
+        """Running and ready: /readyz answers 200."""
+        port = free_port()
+        self.admin = f"http://127.0.0.1:{port}"
+        command = self.launch("--admin-port", str(port))
+        assert self._process is not None
         deadline = time.monotonic() + READY_DEADLINE_S
         while not self._is_ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
