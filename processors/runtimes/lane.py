@@ -14,6 +14,10 @@ BATCH_INVOCATIONS: Final = 128
 BATCH_BYTES: Final = MIB
 """Of bodies; a single larger one goes alone."""
 
+_MAY_LOAD_LATER: Final = {"Timeout": Status.TIMEOUT, "RunnerCrashed": Status.CRASH}
+"""By class of the error that ended a load. A busy machine kept working code over its second, and short memory ended its
+runner: such a webhook is tried again. A function that raises an error under one of these names is tried again too."""
+
 
 class Call:
     """One call of `run`: done when each of its invocations has an outcome."""
@@ -91,9 +95,9 @@ class Lane:
         self._answer_checks(lambda check: check.set_result(None))
 
     def reject_all(self, error: FunctionError) -> None:
-        """Everything that waits is answered: the code does not load."""
+        """Everything that waits is answered: the code does not load. For good, unless the machine may be the reason."""
         self._answer_checks(lambda check: check.set_result(error))
-        self._settle_all(Outcome(Status.REJECTED, 0.0, error=error))
+        self._settle_all(Outcome(_MAY_LOAD_LATER.get(error.kind, Status.REJECTED), 0.0, error=error))
 
     def refuse_all(self, reason: Exception) -> None:
         """Everything that waits is answered: there is no runner."""

@@ -86,6 +86,18 @@ async def test_invocations_of_code_that_does_not_load_are_rejected(pool: Process
     assert outcomes[0].error.kind == "SyntaxError"
 
 
+@pytest.mark.parametrize(
+    ("failure", "status"),
+    [("endless loop at the top level", "timeout"), ("end of the process at the top level", "crash")],
+)
+async def test_invocations_of_code_that_a_busy_machine_may_have_kept_from_loading_are_not_final(
+    pool: ProcessPool, language: str, failure: str, status: str
+) -> None:
+    outcomes = await pool.run(FAILURES[failure][0].code(language), [webhook(), webhook()])
+
+    assert statuses(outcomes) == [status, status]
+
+
 async def test_code_that_loads_has_no_error(pool: ProcessPool, language: str) -> None:
     function = Twins("onRequest = async () => {}", "async def on_request(request, settings): pass")
 
