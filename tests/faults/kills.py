@@ -16,10 +16,23 @@ class Killed:
 
     names: list[str] = field(default_factory=list)
     ready_again_s: list[float] = field(default_factory=list)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def kills(self) -> int:
         return len(self.names)
+
+    def add(self, name: str, ready_again_s: float) -> None:
+        """One more."""
+        self.names.append(name)
+        self.ready_again_s.append(ready_again_s)
+        self._changed.set()
+
+    async def reach(self, kills: int) -> None:
+        """There were as many."""
+        while self.kills < kills:
+            self._changed.clear()
+            await self._changed.wait()
 
 
 @contextlib.asynccontextmanager
@@ -32,12 +45,12 @@ async def kills(
     """
     done = Killed()
     stop = asyncio.Event()
-    task = asyncio.create_task(_kill(mill, names, random.Random(seed), every_s, down_s, done, stop))
-    try:
-        yield done
-    finally:
-        stop.set()  # not cancelled in the middle of a start
-        await task
+    async with asyncio.TaskGroup() as group:
+        group.create_task(_kill(mill, names, random.Random(seed), every_s, down_s, done, stop))
+        try:
+            yield done
+        finally:
+            stop.set()  # not cancelled in the middle of a start
 
 
 async def _kill(
@@ -62,5 +75,4 @@ async def _kill(
         await asyncio.to_thread(mill.processes[name].kill)
         await asyncio.sleep(down_s)
         await asyncio.to_thread(mill.processes[name].start)
-        done.names.append(name)
-        done.ready_again_s.append(time.monotonic() - began)
+        done.add(name, time.monotonic() - began)

@@ -39,12 +39,11 @@ class Installation:
         return sorted(found, key=lambda record: (record.partition, record.offset))
 
 
-async def install(folder: Path, bootstrap_servers: str | None) -> Installation:
+async def install(folder: Path, bootstrap_servers: str | None, replication_factor: int = 1) -> Installation:
     """Topics exist, on Kafka under names of their own."""
     prefix = f"t{uuid.uuid4().hex[:8]}."
-    config = load_config(
-        {"data_dir": folder, "kafka": {"bootstrap_servers": bootstrap_servers}, "topics": {"prefix": prefix}}
-    )
+    kafka = {"bootstrap_servers": bootstrap_servers, "replication_factor": replication_factor}
+    config = load_config({"data_dir": folder, "kafka": kafka, "topics": {"prefix": prefix}})
     environment = {"HOOKMILL_DATA_DIR": str(folder), "HOOKMILL_TOPICS__PREFIX": prefix}
     if bootstrap_servers:
         environment["HOOKMILL_KAFKA__BOOTSTRAP_SERVERS"] = bootstrap_servers
