@@ -190,20 +190,9 @@ class SqliteReader:
         self.lost(self._assignment.owned)
 
     def _start(self, place: TopicPartition, bounds: Bounds, committed: int | None) -> int:
-        if committed is None:
-            return self._opened_at[place].end if self._from_end else bounds.first
-        if committed <= bounds.end:
+        if committed is not None:
             return committed
-        # An older copy of the topic's file was put back, say: what comes from now on has offsets below the position.
-        log.error(
-            "log.position_beyond_end",
-            topic=place.topic,
-            partition=place.partition,
-            position=committed,
-            end=bounds.end,
-            first=bounds.first,
-        )
-        return bounds.first
+        return self._opened_at[place].end if self._from_end else bounds.first
 
     def _is_worth_a_look(self) -> bool:
         """Whether something may be there that was not at the last fetch."""

@@ -4,13 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
-from hookmill.log.sqlite import SqliteLog
 from hookmill.log.sqlite.groups import GroupMember, fair_share
 from hookmill.records import TopicPartition
-from hookmill.topics import DAY_MS, TopicSpec
-from tests.contracts.reading import numbered, numbers, read, send
 
 LEASE_MS = 5_000
 
@@ -38,23 +34,6 @@ def group(tmp_path: Path) -> Iterator[Group]:
     group = Group(tmp_path)
     yield group
     group.close()
-
-
-async def test_a_position_beyond_the_end_means_reading_all_again(tmp_path: Path) -> None:
-    """As after the topic's file was put back from an older copy."""
-    log, place = SqliteLog(tmp_path), TopicPartition("t", 0)
-    await log.ensure_topics([TopicSpec("t", 1, DAY_MS)])
-    await send(log, "t", numbered(range(3)))
-    async with log.reader(["t"], group="g") as reader:
-        await read(reader, 3)
-        await reader.commit({place: 50})
-
-    with capture_logs() as lines:
-        async with log.reader(["t"], group="g") as reader:
-            records = await read(reader, 3)
-
-    assert numbers(records) == [0, 1, 2]
-    assert [(line["event"], line["position"], line["end"]) for line in lines] == [("log.position_beyond_end", 50, 3)]
 
 
 @pytest.mark.parametrize(
