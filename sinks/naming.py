@@ -43,6 +43,9 @@ OBJECT_COLUMNS: Final = frozenset({"id", "received_at"})
 
 CONTEXT_PREFIX: Final = "context_"
 
+STRICT_COLLECTION: Final = re.compile(r"[a-z](?:[a-z_]{0,98}[a-z])?")
+"""What Segment's Objects API takes (W30)."""
+
 _HASH_DIGITS: Final = 8
 _CLEAN: Final = re.compile(r"[a-z0-9]+(?:_[a-z0-9]+)*")
 _WORD: Final = re.compile(r"[A-Z0-9]+[a-z0-9]*|[a-z0-9]+")

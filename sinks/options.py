@@ -51,25 +51,35 @@ class FileOptions(msgspec.Struct, frozen=True):
 
     def check(self) -> None:
         """See `Options`."""
-        if not self.path or "\x00" in self.path:
-            raise ConfigError("path must be the name of a file.")
+        check_path(self.path)
 
     def target(self, data_dir: Path) -> str:
         """See `Options`."""
         return str(data_dir / self.path)
 
     def file(self, data_dir: Path) -> Path:
-        """The file, in a folder that exists. Errors: `ConfigError`.
+        """As `file_at`."""
+        return file_at(data_dir, self.path)
 
-        Only `data_dir` itself is created: a folder elsewhere that is missing may be a disk that is not mounted.
-        """
-        file = data_dir / self.path
-        data_dir.mkdir(parents=True, exist_ok=True)
-        if not file.parent.is_dir():
-            raise ConfigError(f"folder {file.parent} does not exist.")
-        if file.is_dir():
-            raise ConfigError(f"{file} is a folder; path must name a file.")
-        return file
+
+def check_path(path: str) -> None:
+    """It can name a file. Errors: `ConfigError`."""
+    if not path or "\x00" in path:
+        raise ConfigError("path must be the name of a file.")
+
+
+def file_at(data_dir: Path, path: str) -> Path:
+    """The file, in a folder that exists; relative ones are under the data folder. Errors: `ConfigError`.
+
+    Only `data_dir` itself is created: a folder elsewhere that is missing may be a disk that is not mounted.
+    """
+    file = data_dir / path
+    data_dir.mkdir(parents=True, exist_ok=True)
+    if not file.parent.is_dir():
+        raise ConfigError(f"folder {file.parent} does not exist.")
+    if file.is_dir():
+        raise ConfigError(f"{file} is a folder; path must name a file.")
+    return file
 
 
 def secret(variable: str) -> str:

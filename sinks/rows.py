@@ -1,17 +1,32 @@
-"""A batch as rows of tables: which tables a message goes to, and with which columns (SEGMENT-SPEC W38, W39). Pure."""
+"""A batch as rows of tables: which tables a message goes to, and with which columns (SEGMENT-SPEC W38, W39).
+
+Pure, but for a line in the log for each collection whose table is called otherwise.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Final
 
 from hookmill.codec import JsonValue
+from hookmill.telemetry import get_logger
 from sinks.contract import Event, Message, RecordRejected, SourcedObject
 from sinks.flatten import CONTEXT_COLUMNS, EVENT_COLUMNS, OBJECT_COLUMNS, Row, flatten, scalar
 from sinks.merge import ObjectRow, Version
-from sinks.naming import CALL_TABLES, CONTEXT_PREFIX, NameCache, event_table, name_part, object_table, schema_name
+from sinks.naming import (
+    CALL_TABLES,
+    CONTEXT_PREFIX,
+    STRICT_COLLECTION,
+    NameCache,
+    event_table,
+    name_part,
+    object_table,
+    schema_name,
+)
+from sinks.rules import DEFAULT, Names, Rules
 from sinks.schema import GENERATION_COLUMN, Change, SchemaLimit, SchemaPlan, TableKey, TableKind
+
+logger = get_logger(__name__)
 
 _STANDARD_FIELDS: Final = {
     "anonymousId": "anonymous_id",
@@ -39,6 +54,10 @@ _LATEST: Final = {"identify": ("users", "userId"), "group": ("accounts", "groupI
 _schemas: Final = NameCache(schema_name)
 _event_tables: Final = NameCache(event_table)
 
+_MAX_REPORTED: Final = 10_000
+_reported: Final[set[tuple[str, str]]] = set()
+"""Sources and collections whose table is known to be called otherwise."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -56,12 +75,12 @@ class _Unfit(Exception):
     """The message cannot be a row; the text says why."""
 
 
-def lay_out(batch: Sequence[Message], present: Mapping[TableKey, Set[str]]) -> Layout:
+def lay_out(batch: Sequence[Message], present: Mapping[TableKey, Set[str]], rules: Rules = DEFAULT) -> Layout:
     """The rows of the batch, and what must change in the schema that is `present` before they fit.
 
     Errors: `RecordRejected` with every message that cannot be a row.
     """
-    layout = _LayoutBuilder(SchemaPlan(present), _recomputed(batch))
+    layout = _LayoutBuilder(rules, SchemaPlan(present), _recomputed(batch))
     rejected: dict[int, str] = {}
     for index, message in enumerate(batch):
         try:
@@ -84,27 +103,54 @@ def _recomputed(batch: Sequence[Message]) -> dict[str, dict[str, int]]:
     return found
 
 
+@dataclass(frozen=True)
+class _Collection:
+    """What the rules make of a collection."""
+
+    key: TableKey
+    is_replaced: bool
+    """A write is all of an object."""
+
+
 @dataclass
 class _LayoutBuilder:
+    rules: Rules
     plan: SchemaPlan
     recomputed: dict[str, dict[str, int]]
     events: dict[TableKey, list[Row]] = field(default_factory=dict)
     objects: dict[TableKey, dict[str, list[ObjectRow]]] = field(default_factory=dict)
+    collections: dict[tuple[str, str], _Collection] = field(default_factory=dict)
 
     def add(self, message: Message) -> None:
         match message:
             case SourcedObject():
-                write = message.write
-                columns: Row = {"received_at": write.received_at}
-                flatten(write.properties, OBJECT_COLUMNS, columns)
-                key = _collection_key(message.source, write.collection)
-                self._add_object(key, write.id, ObjectRow(write.version, None if write.deleted else columns))
+                self._add_write(message)
             case Event():
                 if not self._is_replaced(message):
                     for key, row in _event_rows(message):
                         self.plan.admit(key, row)
                         self.events.setdefault(key, []).append(row)
                 self._add_latest(message)
+
+    def _add_write(self, message: SourcedObject) -> None:
+        write = message.write
+        collection = self._collection(message.source, write.collection)
+        if write.deleted:
+            self._add_object(collection.key, write.id, ObjectRow(write.version, None))
+            return
+        if collection.is_replaced:
+            # As if the call before it in the same invocation had deleted the object: all that is older goes.
+            at, partition, offset, generation, index = write.version
+            self._add_object(collection.key, write.id, ObjectRow((at, partition, offset, generation, index - 1), None))
+        columns: Row = {"received_at": write.received_at}
+        flatten(write.properties, OBJECT_COLUMNS, columns)
+        self._add_object(collection.key, write.id, ObjectRow(write.version, columns))
+
+    def _collection(self, source: str, name: str) -> _Collection:
+        known = self.collections.get((source, name))
+        if known is None:
+            known = self.collections[source, name] = _collection(self.rules, source, name)
+        return known
 
     def _is_replaced(self, event: Event) -> bool:
         """The batch has the event of a higher generation."""
@@ -133,9 +179,23 @@ class _LayoutBuilder:
         self._add_object(key, str(own_id), ObjectRow(_version_at(received_at, event.generation), columns))
 
 
-@lru_cache(maxsize=256)
-def _collection_key(source: str, collection: str) -> TableKey:
-    return TableKey(_schemas[source], object_table(collection), TableKind.OBJECTS)
+def _collection(rules: Rules, source: str, name: str) -> _Collection:
+    """Errors: `_Unfit` for a name that the rules do not allow."""
+    if rules.names is Names.STRICT and not STRICT_COLLECTION.fullmatch(name):
+        raise _Unfit(
+            f'its collection "{name[:100]}" must be lower-case letters and underscores, not at an end, 100 at most'
+        )
+    table = object_table(name)
+    if table != name:
+        _report_renamed(source, name, table)
+    return _Collection(TableKey(_schemas[source], table, TableKind.OBJECTS), rules.replaces(name))
+
+
+def _report_renamed(source: str, collection: str, table: str) -> None:
+    """Said once by each process; hostile names without end are not."""
+    if (source, collection) not in _reported and len(_reported) < _MAX_REPORTED:
+        _reported.add((source, collection))
+        logger.warning("collection.renamed", source=source, collection=collection, table=table)
 
 
 def _event_rows(event: Event) -> Iterator[tuple[TableKey, Row]]:

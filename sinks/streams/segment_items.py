@@ -4,7 +4,6 @@ Segment answers 200 also for messages that it then drops (SEGMENT-SPEC W6), so w
 here, where it ends as a dead letter with a reason.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -12,7 +11,7 @@ from hookmill.codec import JsonValue, encode
 from sinks.contract import Event, Message, SourcedObject
 from sinks.flatten import Columns, Row, flatten
 from sinks.merge import ObjectRow, merge
-from sinks.naming import snake_case
+from sinks.naming import STRICT_COLLECTION, snake_case
 from sinks.streams.parcels import Piece
 
 EVENTS: Final = ""
@@ -21,8 +20,6 @@ MAX_ITEM_BYTES: Final = 32_768
 """W4: 32 KB; the same for one value of an object (W32)."""
 _MAX_ID_CHARACTERS: Final = 100
 """W8, W31."""
-_COLLECTION: Final = re.compile(r"[a-z](?:[a-z_]{0,98}[a-z])?")
-"""W30."""
 _NAMES: Final = {"track": ("event",), "page": ("name", "category"), "screen": ("name", "category")}
 """Of each call the fields that must be text where they are (W11)."""
 _COLUMNS: Final = Columns(lambda path: path)
@@ -108,7 +105,7 @@ def _identity(message: SourcedObject) -> tuple[str, str]:
     if message.write.deleted:
         raise _Unfit("Segment cannot delete objects")
     collection = snake_case(message.write.collection)
-    if not _COLLECTION.fullmatch(collection):
+    if not STRICT_COLLECTION.fullmatch(collection):
         raise _Unfit("Segment takes names of collections with letters and underscores only, 100 at most")
     if not 0 < len(message.write.id) <= _MAX_ID_CHARACTERS:
         raise _Unfit(f"its id must have 1 to {_MAX_ID_CHARACTERS} characters")

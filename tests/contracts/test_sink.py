@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import pytest
 
 from sinks.contract import Message, RecordRejected, Sink, SourcedObject
+from sinks.rules import DEFAULT, Merge, Names, Rules
 from sinks.warehouses.postgres.sink import PostgresWarehouse
 from sinks.warehouses.sqlite import SqliteWarehouse
 from tests.postgres_server import PostgresServer
@@ -27,7 +28,7 @@ class Warehouse(Protocol):
     mixed: tuple[Any, ...]
     """What the values of a column that has every type become."""
 
-    def sink(self) -> Sink: ...
+    def sink(self, rules: Rules = DEFAULT) -> Sink: ...
 
     def rows(self, source: str, table: str) -> dict[str, dict[str, Any]]:
         """Rows by id, without columns of our own and without nulls."""
@@ -41,8 +42,8 @@ class _Sqlite:
     def __init__(self, folder: Path) -> None:
         self._file = folder / "warehouse.db"
 
-    def sink(self) -> Sink:
-        return SqliteWarehouse(self._file)
+    def sink(self, rules: Rules = DEFAULT) -> Sink:
+        return SqliteWarehouse(self._file, rules)
 
     def rows(self, source: str, table: str) -> dict[str, dict[str, Any]]:
         return rows(self._file, f"{source}__{table}")
@@ -55,8 +56,8 @@ class _Postgres:
     def __init__(self, server: PostgresServer) -> None:
         self._database = server.empty_database()
 
-    def sink(self) -> Sink:
-        return PostgresWarehouse(self._database.address())
+    def sink(self, rules: Rules = DEFAULT) -> Sink:
+        return PostgresWarehouse(self._database.address(), rules)
 
     def rows(self, source: str, table: str) -> dict[str, dict[str, Any]]:
         found = self._database.rows(source, table)
@@ -78,8 +79,8 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
             return _Sqlite(tmp_path)
 
 
-async def written(warehouse: Warehouse, *batches: Sequence[Message]) -> None:
-    async with warehouse.sink() as sink:
+async def written(warehouse: Warehouse, *batches: Sequence[Message], rules: Rules = DEFAULT) -> None:
+    async with warehouse.sink(rules) as sink:
         for batch in batches:
             await sink.write(batch)
 
@@ -228,22 +229,47 @@ async def test_the_row_of_a_user_can_be_deleted(warehouse: Warehouse) -> None:
     assert warehouse.rows("pipedrive", "users") == {}
 
 
-@pytest.mark.parametrize("objects", [5_000, pytest.param(50_000, marks=pytest.mark.nightly)])
-async def test_objects_converge_however_they_arrive(warehouse: Warehouse, objects: int) -> None:
+async def test_a_write_that_replaces_is_all_of_the_object(warehouse: Warehouse) -> None:
+    await written(
+        warehouse,
+        [write("d1", 1, {"a": 1, "b": 1}), write("d2", 2, {"b": 2})],
+        [write("d1", 3, {"b": 3})],
+        [write("d1", 2, {"a": 2, "c": 2}), write("d2", 1, {"a": 1}), write("d1", 3, {"b": 3})],
+        [write("o1", 1, {"a": 1}, collection="orders"), write("o1", 2, {"b": 2}, collection="orders")],
+        rules=Rules(merge={"deals": Merge.REPLACE}),
+    )
+
+    assert warehouse.rows("pipedrive", "deals") == {
+        "d1": {"id": "d1", "b": 3, **STANDARD},
+        "d2": {"id": "d2", "b": 2, **STANDARD},
+    }
+    assert warehouse.rows("pipedrive", "orders")["o1"] == {"id": "o1", "a": 1, "b": 2, **STANDARD}
+
+
+@pytest.mark.parametrize(
+    ("objects", "merge"),
+    [
+        (5_000, Merge.PROPERTIES),
+        (1_000, Merge.REPLACE),
+        pytest.param(50_000, Merge.PROPERTIES, marks=pytest.mark.nightly),
+        pytest.param(50_000, Merge.REPLACE, marks=pytest.mark.nightly),
+    ],
+)
+async def test_objects_converge_however_they_arrive(warehouse: Warehouse, objects: int, merge: Merge) -> None:
     """Shuffled, doubled, late, partial, cleared and deleted: in batches of any size it ends as in order of versions."""
     chance = random.Random(SEED)
     writes = [_some_write(chance, objects, position) for position in range(3 * objects)]
     expected: dict[str, dict[str, Any]] = {}
     for message in writes:
-        if message.write.deleted:
+        if message.write.deleted or merge is Merge.REPLACE:
             expected.pop(message.write.id, None)
-        else:
+        if not message.write.deleted:
             row = expected.setdefault(message.write.id, {"id": message.write.id})
             row |= {"received_at": message.write.received_at, **message.write.properties}
     arrivals = writes + chance.choices(writes, k=objects)
     chance.shuffle(arrivals)
 
-    await written(warehouse, *_batches(chance, arrivals))
+    await written(warehouse, *_batches(chance, arrivals), rules=Rules(merge=merge))
 
     found = warehouse.rows("pipedrive", "deals")
     assert found == {
@@ -278,6 +304,16 @@ async def test_a_rejected_message_leaves_the_batch_unwritten(warehouse: Warehous
         await sink.write([good])
 
     assert set(warehouse.rows("pipedrive", "deals")) == {"d0", "d1"}
+
+
+async def test_strict_names_reject_collections_that_segment_would(warehouse: Warehouse) -> None:
+    batch = [write("1", 1, {"a": 1}), write("1", 1, {"a": 1}, collection="checkout-order")]
+    async with warehouse.sink(Rules(names=Names.STRICT)) as sink:
+        with pytest.raises(RecordRejected) as caught:
+            await sink.write(batch)
+
+    assert list(caught.value.rejected) == [1]
+    assert '"checkout-order" must be lower-case letters' in caught.value.rejected[1]
 
 
 async def test_a_value_of_another_type_is_kept(warehouse: Warehouse) -> None:

@@ -28,7 +28,15 @@ def around(data_dir: Path) -> Surroundings:
     ("sink", "text"),
     [
         (definition("abacus"), 'Sink "warehouse": kind "abacus" does not exist; there are sqlite, postgres'),
-        (definition("sqlite", file="x"), 'Sink "warehouse": option "file" does not exist; sqlite has path.'),
+        (
+            definition("sqlite", file="x"),
+            'Sink "warehouse": option "file" does not exist; sqlite has merge, names, path.',
+        ),
+        (
+            definition("sqlite", merge={"deals": "overwrite"}),
+            "Sink \"warehouse\": Invalid enum value 'overwrite' - at `$.merge[...]`.",
+        ),
+        (definition("sqlite", names="loose"), "Sink \"warehouse\": Invalid enum value 'loose' - at `$.names`."),
         (definition("sqlite", path=5), 'Sink "warehouse": Expected `str`, got `int` - at `$.path`.'),
         (definition("sqlite", path=""), 'Sink "warehouse": path must be the name of a file.'),
         (definition("jsonl", path="a\x00"), 'Sink "warehouse": path must be the name of a file.'),

@@ -4,11 +4,13 @@ import sys
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from sinks import schema
 from sinks.contract import Message, RecordRejected
 from sinks.flatten import EVENT_COLUMNS, OBJECT_COLUMNS, Row, flatten
 from sinks.rows import Layout, lay_out
+from sinks.rules import Merge, Names, Rules
 from sinks.schema import AddColumns, ColumnType, CreateTable, TableKey, TableKind, infer_type
 from tests.sinks.messages import RECEIVED_AT, event, write
 
@@ -108,6 +110,70 @@ def test_a_group_call_is_the_latest_of_its_account() -> None:
     layout = laid_out(event("m1", type="group", groupId="g1", traits={"size": 3}))
 
     assert set(layout.objects[TableKey("pipedrive", "accounts", TableKind.OBJECTS)]) == {"g1"}
+
+
+def test_a_collection_whose_table_is_called_otherwise_is_reported_once() -> None:
+    batch = [
+        write("1", 1, {}, collection=collection, source="renaming")
+        for collection in ("checkout-order", "deals", "checkout-order", "Checkout Order")
+    ]
+
+    with capture_logs() as lines:
+        first, second = laid_out(*batch), laid_out(*batch)
+
+    assert {key.name for key in first.objects} == {key.name for key in second.objects} == {"checkout_order", "deals"}
+    assert [(line["event"], line["source"], line["collection"], line["table"]) for line in lines] == [
+        ("collection.renamed", "renaming", "checkout-order", "checkout_order"),
+        ("collection.renamed", "renaming", "Checkout Order", "checkout_order"),
+    ]
+
+
+STRICT = Rules(names=Names.STRICT)
+
+
+@pytest.mark.parametrize("collection", ["deals", "a", "checkout_order", "a__b", "a" * 100])
+def test_strict_names_are_those_of_the_objects_api(collection: str) -> None:
+    assert lay_out([write("1", 1, {}, collection=collection)], {}, STRICT).objects
+
+
+@pytest.mark.parametrize(
+    "collection", ["Deals", "checkout-order", "_a", "a_", "deals2", "deals\n", "größe", "", "a" * 101, "_"]
+)
+def test_under_strict_names_others_are_rejected(collection: str) -> None:
+    with pytest.raises(RecordRejected, match="must be lower-case letters and underscores"):
+        lay_out([write("1", 1, {}, collection=collection)], {}, STRICT)
+
+
+@pytest.mark.parametrize(
+    ("merge", "replaced"),
+    [
+        (Merge.PROPERTIES, set()),
+        (Merge.REPLACE, {"deals", "checkout-order"}),
+        ({"checkout_order": Merge.REPLACE}, {"checkout-order"}),
+        ({"Checkout-Order": Merge.REPLACE, "deals": Merge.PROPERTIES}, {"checkout-order"}),
+    ],
+)
+def test_writes_replace_by_collection(merge: Merge | dict[str, Merge], replaced: set[str]) -> None:
+    rules = Rules(merge=merge)
+
+    assert {collection for collection in ("deals", "checkout-order") if rules.replaces(collection)} == replaced
+
+
+def test_a_write_that_replaces_leaves_what_came_later_of_its_own_webhook() -> None:
+    """It goes by calls, not by webhooks: a later call of the same invocation is newer."""
+    layout = lay_out([write("1", 1, {"a": 1})], {}, Rules(merge=Merge.REPLACE))
+
+    (deletion, row) = layout.objects[DEALS]["1"]
+    assert deletion.columns is None
+    assert deletion.version < row.version
+    assert (*deletion.version[:4], deletion.version[4] + 1) == row.version
+
+
+def test_traits_of_users_are_merged_where_objects_are_replaced() -> None:
+    layout = lay_out([event("m1", type="identify", userId="u1", traits={"a": 1})], {}, Rules(merge=Merge.REPLACE))
+
+    users = layout.objects[TableKey("pipedrive", "users", TableKind.OBJECTS)]
+    assert [row.columns for row in users["u1"]] == [{"received_at": RECEIVED_AT, "a": 1}]
 
 
 @pytest.mark.parametrize(

@@ -3,17 +3,16 @@
 import importlib.util
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from hookmill.errors import ConfigError
 from sinks.contract import Sink
 from sinks.options import Surroundings
+from sinks.rules import Rules
 
 if TYPE_CHECKING:
     from sinks.warehouses.postgres.connection import Address
 
 
-class PostgresOptions(msgspec.Struct, frozen=True):
+class PostgresOptions(Rules, frozen=True, kw_only=True):
     """`url`, as libpq takes it but without a password, or its parts; where both name something, the part holds.
 
     `password_env` names the environment variable with the password, `schema` the one schema for all tables. What is
@@ -30,7 +29,7 @@ class PostgresOptions(msgspec.Struct, frozen=True):
 
     def check(self) -> None:
         """See `Options`."""
-        for name in self.__struct_fields__:
+        for name in ("url", "host", "port", "dbname", "user", "password_env", "schema"):
             value = getattr(self, name)
             if value == "" or "\x00" in str(value):
                 raise ConfigError(f"{name} must be a text that is not empty.")
@@ -44,7 +43,7 @@ class PostgresOptions(msgspec.Struct, frozen=True):
         """See `Options`."""
         from sinks.warehouses.postgres.sink import PostgresWarehouse
 
-        return PostgresWarehouse(self._address())
+        return PostgresWarehouse(self._address(), self)
 
     def target(self, data_dir: object) -> str:
         """See `Options`."""

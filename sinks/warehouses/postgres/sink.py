@@ -13,6 +13,7 @@ import psycopg
 from hookmill.errors import ConfigError
 from sinks.contract import Message, RecordRejected, SinkUnavailable, SourcedObject
 from sinks.rows import lay_out
+from sinks.rules import DEFAULT, Rules
 from sinks.schema import GENERATION_COLUMN, TableKind
 from sinks.warehouses.postgres.connection import LOCK_TIMEOUT_S, STATEMENT_TIMEOUT_S, Address, connect, cut
 from sinks.warehouses.postgres.failures import failure_of, is_refusal, reason_of
@@ -54,8 +55,9 @@ class PostgresWarehouse:
     way, so a batch that deletes objects is written with nobody else writing.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, rules: Rules = DEFAULT) -> None:
         self._address = address
+        self._rules = rules
         self._lock_key = _lock_key(address.schema or OWN_SCHEMA)
         self._executor: ThreadPoolExecutor | None = None
         self._connection: psycopg.Connection | None = None
@@ -157,7 +159,7 @@ class PostgresWarehouse:
         assert self._connection is not None
         assert self._tables is not None
         self._tables.refresh()
-        layout = lay_out(batch, self._tables.columns)
+        layout = lay_out(batch, self._tables.columns, self._rules)
         if layout.changes:
             raise _SchemaShort({})
         stager = Stager(self._connection, self._tables)
@@ -184,7 +186,7 @@ class PostgresWarehouse:
         assert self._tables is not None
         with self._transaction(_EXCLUSIVE):
             self._tables.refresh()
-            self._tables.carry_out(lay_out(batch, self._tables.columns).changes)
+            self._tables.carry_out(lay_out(batch, self._tables.columns, self._rules).changes)
             self._tables.widen(misfits)
         self._tables.forget()
 

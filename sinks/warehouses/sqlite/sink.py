@@ -12,6 +12,7 @@ from typing import Final, Self
 from sinks.contract import Message
 from sinks.flatten import Row, Scalar
 from sinks.rows import lay_out
+from sinks.rules import DEFAULT, Rules
 from sinks.schema import GENERATION_COLUMN, TableKind
 from sinks.warehouses.sqlite.failures import BUSY_TIMEOUT_S, failure_of
 from sinks.warehouses.sqlite.objects import write_objects
@@ -33,8 +34,9 @@ class SqliteWarehouse:
     and everything that the batch depends on is read within it.
     """
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, rules: Rules = DEFAULT) -> None:
         self._file = file
+        self._rules = rules
         self._executor: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
         self._tables: Tables | None = None
@@ -110,7 +112,7 @@ class SqliteWarehouse:
     def _write_rows(self, connection: sqlite3.Connection, batch: Sequence[Message]) -> None:
         assert self._tables is not None
         self._tables.refresh()
-        layout = lay_out(batch, self._tables.columns)
+        layout = lay_out(batch, self._tables.columns, self._rules)
         self._tables.carry_out(layout.changes)
         for schema, generations in layout.recomputed.items():
             self._delete_older(connection, schema, generations)
