@@ -76,7 +76,9 @@ FAULTS = {
         "timeout",
     ),
     "frame channel": fault(
-        "fs.writeSync(3, 'x'); while (true) {}", "os.write(3, b'x'); time.sleep(60)", "crash", "timeout"
+        "fs.writeSync(3, Buffer.from([1, 0, 0, 0, 99])); while (true) {}",
+        "os.write(3, bytes([1, 0, 0, 0, 99])); time.sleep(60)",
+        "crash",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Row 28: sink workers and PostgreSQL are killed in the middle of transactions; no row is missing, none is doubled."""
+"""Row 28: sink worker and PostgreSQL are killed in the middle of transactions; no row is missing, none is doubled."""
 
 import asyncio
 import random

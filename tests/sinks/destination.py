@@ -39,8 +39,13 @@ class Destination:
     async def __aexit__(self, *_: object) -> None:
         await self._server.close()
 
+    @property
+    def port(self) -> int:
+        assert self._server.port is not None
+        return self._server.port
+
     def url(self, path: str = "/") -> str:
-        return f"http://127.0.0.1:{self._server.port}{path}"
+        return f"http://127.0.0.1:{self.port}{path}"
 
     async def _take(self, request: web.Request) -> web.Response:
         taken = Request(request.path, dict(request.headers), await request.read())
