@@ -11,11 +11,7 @@ from processors.webhook import Webhook
 def deferred(webhook: Webhook) -> NewRecord:
     """The webhook for the slow lane. What its place on the log tells of it, its headers tell from now on."""
     record = webhook.record
-    changes = {
-        headers.ORIGIN: str(webhook.origin).encode(),
-        headers.REQUEST_ID: webhook.request_id.encode(),
-        headers.RECEIVED_AT: b"%d" % webhook.received_at_us,
-    }
+    changes = place_told(webhook)
     if record.key is not None:
         changes[headers.KEY] = record.key
     return NewRecord(
@@ -23,6 +19,15 @@ def deferred(webhook: Webhook) -> NewRecord:
         key=webhook.source.encode(),
         headers=headers.with_headers(record.headers, changes),
     )
+
+
+def place_told(webhook: Webhook) -> dict[str, bytes]:
+    """Headers that tell what its place on the log told of the webhook."""
+    return {
+        headers.ORIGIN: str(webhook.origin).encode(),
+        headers.REQUEST_ID: webhook.request_id.encode(),
+        headers.RECEIVED_AT: b"%d" % webhook.received_at_us,
+    }
 
 
 def brought_back(record: Record) -> Record:

@@ -23,6 +23,7 @@ class Reason(StrEnum):
     NO_FUNCTION = "no_function"
     UNKNOWN_FORMAT = "unknown_format"
     MALFORMED_HTTP = "malformed_http"
+    PIPELINE_CRASH = "pipeline_crash"
 
 
 _CLASSES: Final = {
@@ -37,6 +38,7 @@ _CLASSES: Final = {
     Reason.NO_FUNCTION: "NoFunction",
     Reason.UNKNOWN_FORMAT: "UnknownFormat",
     Reason.MALFORMED_HTTP: "MalformedHttp",
+    Reason.PIPELINE_CRASH: "pipeline-crash",
 }
 
 _TEXTS: Final = {

@@ -118,9 +118,13 @@ class Feeder:
             self._leaving -= leaving
         log.info("partitions.revoked", partitions=_names(partitions))
 
+    def begin_no_more(self) -> None:
+        """No span begins from now on; those that have begun go on."""
+        self._is_draining = True
+
     async def drain(self, timeout_s: float) -> bool:
         """No span begins any more; true when those that had begun ended in time. Finished ones are committed."""
-        self._is_draining = True
+        self.begin_no_more()
         is_idle = await self._until_idle(timeout_s)
         await self.commit()
         return is_idle

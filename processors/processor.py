@@ -14,6 +14,7 @@ from hookmill.retry import DELAYS_S, RetryPolicy
 from hookmill.topics import Topic, TopicNames
 from processors import metrics
 from processors.code import code_of
+from processors.crashes import crash_failure, tried_again
 from processors.deferral import brought_back, deferred
 from processors.failure import Failure, Reason
 from processors.hold import Hold
@@ -85,13 +86,11 @@ class RecordProcessor:
         for runners; while the log does not take records, all wait. What was sent twice then carries the same ids.
 
         Errors, always within an `ExceptionGroup`: `Abandoned` when a hold ended because the stage stops; anything else
-        is a bug. The span must not be acknowledged after any of them.
+        is a bug: `set_aside` is due. The span must not be acknowledged after any of them.
         """
-        is_slow = span.partition.topic == self._names.full(Topic.WEBHOOKS_SLOW)
-        settle = self._settle_all if is_slow else self._settle_share
+        settle = self._settle_all if self._is_slow(span) else self._settle_share
         by_function: dict[tuple[str, str], list[Webhook]] = {}
-        for record in span.records:
-            webhook = read_webhook(brought_back(record) if is_slow else record)
+        for webhook in self._webhooks(span):
             version = "" if webhook.replay is None else webhook.replay.function_version
             by_function.setdefault((webhook.source, version), []).append(webhook)
         slots = asyncio.Semaphore(MAX_SOURCES_AT_ONCE)
@@ -103,6 +102,31 @@ class RecordProcessor:
         async with asyncio.TaskGroup() as group:
             for (source, version), webhooks in by_function.items():
                 group.create_task(settle_in_turn(source, version, webhooks))
+
+    async def set_aside(self, span: Span, bug: BaseException) -> None:
+        """After a bug in `process`: each record of the span is durable for another try by itself, or as a dead letter.
+
+        Errors: `Abandoned`; of the log, and then nothing is known of the span.
+        """
+        again: list[NewRecord] = []
+        for webhook in self._webhooks(span):
+            record = tried_again(webhook)
+            if record is not None:
+                again.append(record)
+                continue
+            results = Results(webhook.source, RetryPolicy(0), lambda: round(self._now_s() * 1_000))
+            results.fail(webhook, None, crash_failure(bug))
+            await self._send(results)
+            results.count(metrics.source_label(self._registry, webhook.source))
+        if again:
+            await self._send_until_durable(Topic.WEBHOOKS_REDELIVERY, again)
+
+    def _webhooks(self, span: Span) -> list[Webhook]:
+        is_slow = self._is_slow(span)
+        return [read_webhook(brought_back(record) if is_slow else record) for record in span.records]
+
+    def _is_slow(self, span: Span) -> bool:
+        return span.partition.topic == self._names.full(Topic.WEBHOOKS_SLOW)
 
     async def _settle_share(self, source: str, version: str, webhooks: Sequence[Webhook]) -> None:
         """On the main lane: what the source's share allows runs, the rest is moved to the slow lane."""

@@ -14,6 +14,7 @@ from hookmill.records import Span
 from hookmill.registry import RegistryView
 from hookmill.telemetry import get_logger
 from hookmill.topics import Topic
+from processors.crashes import suspects_alone
 from processors.feeder import Feeder
 from processors.hold import Abandoned
 from processors.processor import RecordProcessor
@@ -107,13 +108,17 @@ class Stage:
     async def work(self, span: Span) -> None:
         """The span is done and will be committed, or was left because the stage stops or lost its partition.
 
-        Errors: a bug, in an `ExceptionGroup`. The span stays unfinished for good: the process has to end.
+        Errors: a bug, in an `ExceptionGroup`: the process has to end. The records of the span are set aside, each to be
+        tried again by itself, and what others had in work is finished, so that the next process does not begin with all
+        of it once more.
         """
         if not self._feeder.begin(span):
             return
         started = time.monotonic()
+        bugs: list[ExceptionGroup] = []
         try:
-            await self._processor.process(span)
+            for part in suspects_alone(span):
+                bugs += await self._settle(part)
             self._feeder.finish(span)
             log.debug(
                 "span.finished",
@@ -127,6 +132,28 @@ class Stage:
             pass  # the hold has said why; the span comes again
         finally:
             self._feeder.end(span)
+        if bugs:
+            await self._feeder.drain(self._config.processors.drain_timeout_s)
+            raise ExceptionGroup("the function stage has a bug", bugs)
+
+    async def _settle(self, part: Span) -> list[ExceptionGroup]:
+        """The records are done, or set aside after the bug that is returned."""
+        try:
+            await self._processor.process(part)
+        except ExceptionGroup as bug:
+            if bug.subgroup(Abandoned) is not None:
+                raise
+            self._feeder.begin_no_more()  # what is set aside is for another process
+            await self._processor.set_aside(part, bug)
+            log.error(
+                "span.crashed",
+                topic=part.partition.topic,
+                partition=part.partition.partition,
+                first_offset=part.records[0].offset,
+                records=len(part.records),
+            )
+            return [bug]
+        return []
 
     async def _review_shares(self) -> None:
         while True:

@@ -15,7 +15,14 @@ from redelivery.stages import topic_of_stage
 _AT_ONCE: Final = 500
 """Letters per send: a crash repeats at most so many, with the ids they had."""
 _OF_THE_FAILURE: Final = frozenset(
-    {headers.ERROR_CLASS, headers.ERROR, headers.FIRST_FAILED_AT, headers.LAST_FAILED_AT, headers.NOT_BEFORE}
+    {
+        headers.ERROR_CLASS,
+        headers.ERROR,
+        headers.FIRST_FAILED_AT,
+        headers.LAST_FAILED_AT,
+        headers.NOT_BEFORE,
+        headers.CRASHES,
+    }
 )
 
 

@@ -81,7 +81,7 @@ async def test_it_runs_the_function_and_ends_cleanly_on_sigterm(embedded: Embedd
     assert await embedded.uncommitted() == 0
 
 
-async def test_an_unexpected_error_ends_it_with_the_record_uncommitted(embedded: EmbeddedLog, tmp_path: Path) -> None:
+async def test_an_unexpected_error_ends_it_and_the_record_comes_again(embedded: EmbeddedLog, tmp_path: Path) -> None:
     await embedded.prepare(SHOP_CODE, SHOP)
     await embedded.receive("shop", [b"1"])
 

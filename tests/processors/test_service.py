@@ -1,6 +1,7 @@
 """The function stage in a running loop, on the embedded log."""
 
 import asyncio
+import json
 import logging
 import signal
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from hookmill.errors import TopicMissing
-from hookmill.headers import ORIGIN, text_header
+from hookmill.headers import CRASHES, ERROR_CLASS, ORIGIN, REQUEST_ID, SOURCE, text_header
 from hookmill.topics import Topic
 from processors.app import app as module_app
 from processors.runtimes.contract import Code, Invocation, Outcome, Status
@@ -45,7 +46,7 @@ async def test_webhooks_become_events_and_are_committed(embedded: EmbeddedLog) -
     assert await embedded.uncommitted() == 0
 
 
-async def test_an_unexpected_error_ends_the_service_and_commits_nothing_of_it(embedded: EmbeddedLog) -> None:
+async def test_an_unexpected_error_ends_the_service_and_its_webhooks_come_again(embedded: EmbeddedLog) -> None:
     def script(code: Code, invocation: Invocation) -> Outcome:
         raise RuntimeError("bug")
 
@@ -60,6 +61,40 @@ async def test_an_unexpected_error_ends_the_service_and_commits_nothing_of_it(em
 
     assert raised.value.subgroup(RuntimeError) is not None
     assert await embedded.uncommitted() == 3
+
+
+async def test_a_webhook_that_ends_the_service_three_times_is_a_dead_letter_and_those_beside_it_are_delivered(
+    embedded: EmbeddedLog,
+) -> None:
+    def script(code: Code, invocation: Invocation) -> Outcome:
+        if invocation.body == b"poison":
+            raise RuntimeError("bug")
+        return ok([TRACK])
+
+    await embedded.receive("shop", [b"1", b"poison", b"2"])
+    crashes = 0
+    async with asyncio.timeout(DEADLINE_S):
+        while not await embedded.records(Topic.DEAD_LETTERS):
+            stage = stage_of(embedded, script)
+            await stage.start()
+            with pytest.raises(ExceptionGroup):
+                await stage.wait()
+            await stage.stop()
+            crashes += 1
+
+    [letter] = await embedded.records(Topic.DEAD_LETTERS)
+    events = await embedded.records(Topic.EVENTS)
+    reports = [json.loads(record.value or b"") for record in await embedded.records(Topic.INVOCATIONS)]
+    assert crashes == 3
+    assert letter.value == b"poison"
+    assert text_header(letter.headers, ERROR_CLASS) == "pipeline-crash"
+    assert {text_header(event.headers, REQUEST_ID) for event in events} == {"shop-0", "shop-2"}
+    assert {report["requestId"]: report["next"] for report in reports} == {
+        "shop-0": "delivered",
+        "shop-1": "dead",
+        "shop-2": "delivered",
+    }
+    assert await embedded.uncommitted() == 0
 
 
 async def test_a_stop_while_no_runner_can_be_had_is_quick_and_leaves_the_webhooks(embedded: EmbeddedLog) -> None:
@@ -130,11 +165,13 @@ async def test_work_that_outlasts_the_drain_is_cancelled_and_left(tmp_path: Path
     assert await embedded.uncommitted() == 1
 
 
-async def test_after_an_unexpected_error_nobody_waits_for_the_work_of_others(embedded: EmbeddedLog) -> None:
+async def test_after_an_unexpected_error_the_work_of_others_has_its_time_and_no_more(tmp_path: Path) -> None:
+    embedded = EmbeddedLog(tmp_path / "data", drain_timeout_s=0.5)
+
     def script(code: Code, invocation: Invocation) -> Outcome:
         raise RuntimeError("bug")
 
-    await embedded.prepare(SLOW_CODE, SLOW)
+    await embedded.prepare(SHOP_CODE, SHOP, SLOW_CODE, SLOW)
     pool = HangingPool(script)
     stage = FunctionStage(embedded.config, lambda config: pool)
     await stage.start()
@@ -148,7 +185,10 @@ async def test_after_an_unexpected_error_nobody_waits_for_the_work_of_others(emb
     async with asyncio.timeout(5):
         await stage.stop()
 
-    assert await embedded.uncommitted() == 2
+    [again] = await embedded.records(Topic.WEBHOOKS_REDELIVERY)
+    assert (text_header(again.headers, SOURCE), text_header(again.headers, CRASHES)) == ("shop", "1")
+    # That of the source that hangs, and the one above; its original too where it was behind the other.
+    assert await embedded.uncommitted() in {2, 3}
 
 
 async def test_a_log_without_topics_fails_the_start(tmp_path: Path) -> None:
