@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import math
 import time
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -21,12 +22,14 @@ class _Refused(Exception):
     """The receiver will never take this webhook: the row is wrong, not the receiver."""
 
 
-async def load(mill: Mill, ledger: Ledger, *, rate: float, patience_s: float = 5.0) -> None:
-    """Every webhook of the workload was accepted, at most `rate` new ones a second.
+async def load(
+    mill: Mill, ledger: Ledger, *, rate: float, patience_s: float = 5.0, at_most_s: float = math.inf
+) -> None:
+    """Every webhook of the workload was accepted, at most `rate` new ones a second; none is begun after `at_most_s`.
 
     A webhook that fails once does so for up to `patience_s` after each post, then never: less than the ladder waits.
     """
-    sender = _Sender(mill.urls, ledger, rate, patience_s)
+    sender = _Sender(mill.urls, ledger, rate, patience_s, at_most_s)
     async with asyncio.TaskGroup() as tasks:
         for connection in range(CONNECTIONS):
             numbers = range(connection, mill.workload.webhooks, CONNECTIONS)
@@ -34,18 +37,23 @@ async def load(mill: Mill, ledger: Ledger, *, rate: float, patience_s: float = 5
 
 
 class _Sender:
-    def __init__(self, urls: Mapping[str, str], ledger: Ledger, rate: float, patience_s: float) -> None:
+    def __init__(
+        self, urls: Mapping[str, str], ledger: Ledger, rate: float, patience_s: float, at_most_s: float
+    ) -> None:
         self._targets = {source: urlsplit(url) for source, url in urls.items()}
         self._ledger = ledger
         self._interval_s = 1 / rate
         self._patience_ms = round(patience_s * 1_000)
         self._next = time.monotonic()
+        self._end = self._next + at_most_s
 
     async def post_all(self, webhooks: Iterable[Webhook]) -> None:
         connection = _Connection()
         try:
             for webhook in webhooks:
                 await self._turn()
+                if time.monotonic() > self._end:
+                    return
                 while not await self._post(connection, webhook):
                     await asyncio.sleep(_PAUSE_S)
         finally:

@@ -8,6 +8,7 @@ Ends with exit code 0 when everything holds. The folder of a run that fails is k
 import argparse
 import asyncio
 import contextlib
+import math
 import random
 import shutil
 import sys
@@ -27,7 +28,7 @@ from tests.faults.repeats import Repeats, count_repeats
 from tests.faults.workload import Workload
 
 VICTIMS = ("ingest", "process-1", "process-2", "sink", "mover")
-EVERY_S = (5.0, 6.0)
+EVERY_S = (5.0, 20.0)
 _DELAYS_S = (1.0, 2.0, 5.0, 30.0, 100.0)
 _PATIENCE_S = 120.0
 """Less than the ladder waits: a webhook that fails once, and again wherever a runner was killed, gets through."""
@@ -42,6 +43,9 @@ class Marathon:
     kills: int
     seed: int
     rate: float
+    every_s: tuple[float, float] = EVERY_S
+    at_most_s: float = math.inf
+    """No webhook is begun later."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,11 @@ async def run(marathon: Marathon, folder: Path, bootstrap_servers: str | None) -
     mill = await install_mill(folder, bootstrap_servers, workload, workers=2, delays_s=_DELAYS_S)
     began = time.monotonic()
     with mill.running(), Ledger(folder / "ledger") as ledger:
-        async with _progress(mill, ledger), kills(mill, VICTIMS, marathon.seed, every_s=EVERY_S) as killed:
-            await load(mill, ledger, rate=marathon.rate, patience_s=_PATIENCE_S)
+        async with (
+            kills(mill, VICTIMS, marathon.seed, every_s=marathon.every_s) as killed,
+            _progress(mill, ledger, killed),
+        ):
+            await load(mill, ledger, rate=marathon.rate, patience_s=_PATIENCE_S, at_most_s=marathon.at_most_s)
             load_s = time.monotonic() - began
             await killed.reach(marathon.kills)
         drain_s = await mill.settled(ledger)
@@ -78,7 +85,7 @@ async def run(marathon: Marathon, folder: Path, bootstrap_servers: str | None) -
 
 
 @contextlib.asynccontextmanager
-async def _progress(mill: Mill, ledger: Ledger) -> AsyncIterator[None]:
+async def _progress(mill: Mill, ledger: Ledger, killed: Killed) -> AsyncIterator[None]:
     async def tell() -> None:
         began = time.monotonic()
         while True:
@@ -102,10 +109,14 @@ def main() -> int:
     parser.add_argument("--log", choices=["embedded", "kafka"], default="embedded")
     parser.add_argument("--seed", type=int, default=random.randrange(1_000_000))
     parser.add_argument("--rate", type=float, default=1_000.0, help="webhooks a second, at most")
+    parser.add_argument("--every", type=float, nargs=2, default=EVERY_S, help="seconds between two kills, from and to")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="post for so long, however many that are")
     chosen = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="hookmill-marathon-"))
     print(f"seed {chosen.seed}, {chosen.log} log, in {folder}", flush=True)
-    marathon = Marathon(chosen.webhooks, chosen.kills, chosen.seed, chosen.rate)
+    marathon = Marathon(
+        chosen.webhooks, chosen.kills, chosen.seed, chosen.rate, tuple(chosen.every), chosen.minutes * 60
+    )
     with contextlib.ExitStack() as stack:
         broker = stack.enter_context(LocalKafka(folder / "kafka")) if chosen.log == "kafka" else None
         result = asyncio.run(run(marathon, folder, broker.bootstrap_servers if broker else None))

@@ -63,8 +63,8 @@ class Workload:
     objects: int = 50_000
     fails_once: float = 0.1
     always_fails: float = 0.01
-    of_100_kb: float = 0.01
-    of_2_mib: float = 0.0001
+    of_100_kb: float = 0.001
+    of_2_mib: float = 0.00001
 
     def __iter__(self) -> Iterator[Webhook]:
         return map(self.webhook, range(self.webhooks))
