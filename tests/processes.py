@@ -66,7 +66,7 @@ class Process:
         program: Sequence[str] = (str(HOOKMILL),),
     ) -> None:
         self._program = program
-        self._arguments = arguments
+        self.arguments = arguments
         self._env = clean_environment(env)
         self.stdout_file = output.with_suffix(".out")
         self.stderr_file = output.with_suffix(".err")
@@ -86,41 +86,62 @@ class Process:
         assert self._process is not None
         return self._process.pid
 
-    def launch(self, *options: str) -> list[str]:
-        """Running, with whatever it does before it is ready still to come. Returns the command."""
-        command = [*self._program, *self._arguments, *options]
+    @property
+    def exit_code(self) -> int | None:
+        """`None` while it runs."""
+        assert self._process is not None
+        return self._process.poll()
+
+    def start(self) -> None:
+        """Running and ready: /readyz answers 200."""
+        self.launch_stage()
+        self.until_ready()
+
+    def launch_stage(self) -> None:
+        """Running, with an admin port, perhaps not ready yet."""
+        port = free_port()
+        self.admin = f"http://127.0.0.1:{port}"
+        self.launch("--admin-port", str(port))
+
+    def until_ready(self) -> None:
+        """Ready; one that ends instead, or takes too long, is gone, and the test fails."""
+        deadline = time.monotonic() + READY_DEADLINE_S
+        while not self._is_ready():
+            if self.exit_code is not None or time.monotonic() > deadline:
+                code = self.exit_code
+                self.kill()
+                raise AssertionError(f"{self.arguments} is not ready (exit {code}):\n{self.stderr[-4000:]}")
+            time.sleep(0.05)
+
+    def launch(self, *options: str) -> None:
+        """Running, whatever the command does."""
+        command = [*self._program, *self.arguments, *options]
         with self.stdout_file.open("ab") as out, self.stderr_file.open("ab") as err:
             self._process = subprocess.Popen(
                 command, env=self._env, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
             )
-        return command
 
-    def start(self) -> None:
-        """Running and ready: /readyz answers 200."""
-        port = free_port()
-        self.admin = f"http://127.0.0.1:{port}"
-        command = self.launch("--admin-port", str(port))
+    def send(self, number: signal.Signals) -> None:
+        """The signal is delivered."""
         assert self._process is not None
-        deadline = time.monotonic() + READY_DEADLINE_S
-        while not self._is_ready():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise AssertionError(
-                    f"{command} is not ready (exit {self._process.returncode}):\n{self.stderr[-4000:]}"
-                )
-            time.sleep(0.05)
+        self._process.send_signal(number)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
         """Asked to stop: exit code and seconds it took."""
         assert self._process is not None
         began = time.monotonic()
-        self._process.send_signal(number)
+        self.send(number)
         try:
             code = self._process.wait(STOP_DEADLINE_S)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"{self._arguments} did not stop:\n{self.stderr[-4000:]}") from None
+            raise AssertionError(f"{self.arguments} did not stop:\n{self.stderr[-4000:]}") from None
         return code, time.monotonic() - began
+
+    def wait(self, deadline_s: float) -> int:
+        """Ended by itself: exit code."""
+        assert self._process is not None
+        return self._process.wait(deadline_s)
 
     def kill(self) -> None:
         """Gone at once, without a chance to tidy up."""

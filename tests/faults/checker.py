@@ -13,7 +13,7 @@ from hookmill.topics import Topic
 from redelivery.scan import Scan
 from tests.faults.ledger import Ledger
 from tests.faults.mill import Mill
-from tests.faults.workload import Fate, Workload, number_of
+from tests.faults.workload import Workload, number_of
 from tests.processes import run_hookmill
 
 _AUDIT_S = 1_200.0
@@ -39,7 +39,7 @@ async def check(mill: Mill, ledger: Ledger, *, audit: bool = True) -> Findings:
     ends = events.keys() | letters.keys()
     lost = ledger.accepted.keys() - ends
     doubled = {number for number, rows in events.items() if rows > 1} | (events.keys() & letters.keys())
-    always_fail = {number for number in ledger.sent if workload.webhook(number).fate is Fate.DEAD}
+    always_fail = {number for number in ledger.sent if workload.webhook(number).is_doomed}
     mixed_up = {number for number, mark in marks.items() if mark != workload.webhook(number).mark}
     found = {
         "lost": lost,

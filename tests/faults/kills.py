@@ -8,13 +8,15 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 
 from tests.faults.mill import Mill
+from tests.faults.workload import now_ms
 
 
 @dataclass
 class Killed:
-    """What was done so far: names in order, and by kill the seconds until the process was ready again."""
+    """What was done so far: names in order, by kill the instant, and the seconds until the process was ready again."""
 
     names: list[str] = field(default_factory=list)
+    at_ms: list[int] = field(default_factory=list)
     ready_again_s: list[float] = field(default_factory=list)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -22,9 +24,10 @@ class Killed:
     def kills(self) -> int:
         return len(self.names)
 
-    def add(self, name: str, ready_again_s: float) -> None:
+    def add(self, name: str, at_ms: int, ready_again_s: float) -> None:
         """One more."""
         self.names.append(name)
+        self.at_ms.append(at_ms)
         self.ready_again_s.append(ready_again_s)
         self._changed.set()
 
@@ -71,8 +74,8 @@ async def _kill(
         if stop.is_set():
             return
         name = chance.choice(names)
-        began = time.monotonic()
+        began, at_ms = time.monotonic(), now_ms()
         await asyncio.to_thread(mill.processes[name].kill)
         await asyncio.sleep(down_s)
         await asyncio.to_thread(mill.processes[name].start)
-        done.add(name, time.monotonic() - began)
+        done.add(name, at_ms, time.monotonic() - began)

@@ -3,9 +3,8 @@
 import asyncio
 import contextlib
 import json
-import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -23,13 +22,18 @@ class _Refused(Exception):
 
 
 async def load(
-    mill: Mill, ledger: Ledger, *, rate: float, patience_s: float = 5.0, at_most_s: float = math.inf
+    mill: Mill,
+    ledger: Ledger,
+    *,
+    rate: float,
+    patience_s: float = 5.0,
+    is_over: Callable[[], bool] = lambda: False,
 ) -> None:
-    """Every webhook of the workload was accepted, at most `rate` new ones a second; none is begun after `at_most_s`.
+    """Every webhook was accepted, at most `rate` new ones a second; none is begun once it `is_over`.
 
     A webhook that fails once does so for up to `patience_s` after each post, then never: less than the ladder waits.
     """
-    sender = _Sender(mill.urls, ledger, rate, patience_s, at_most_s)
+    sender = _Sender(mill.urls, ledger, rate, patience_s, is_over)
     async with asyncio.TaskGroup() as tasks:
         for connection in range(CONNECTIONS):
             numbers = range(connection, mill.workload.webhooks, CONNECTIONS)
@@ -38,21 +42,21 @@ async def load(
 
 class _Sender:
     def __init__(
-        self, urls: Mapping[str, str], ledger: Ledger, rate: float, patience_s: float, at_most_s: float
+        self, urls: Mapping[str, str], ledger: Ledger, rate: float, patience_s: float, is_over: Callable[[], bool]
     ) -> None:
         self._targets = {source: urlsplit(url) for source, url in urls.items()}
         self._ledger = ledger
         self._interval_s = 1 / rate
         self._patience_ms = round(patience_s * 1_000)
         self._next = time.monotonic()
-        self._end = self._next + at_most_s
+        self._is_over = is_over
 
     async def post_all(self, webhooks: Iterable[Webhook]) -> None:
         connection = _Connection()
         try:
             for webhook in webhooks:
                 await self._turn()
-                if time.monotonic() > self._end:
+                if self._is_over():
                     return
                 while not await self._post(connection, webhook):
                     await asyncio.sleep(_PAUSE_S)

@@ -76,7 +76,13 @@ async def run(marathon: Marathon, folder: Path, bootstrap_servers: str | None) -
             kills(mill, VICTIMS, marathon.seed, every_s=marathon.every_s) as killed,
             _progress(mill, ledger, killed),
         ):
-            await load(mill, ledger, rate=marathon.rate, patience_s=_PATIENCE_S, at_most_s=marathon.at_most_s)
+            await load(
+                mill,
+                ledger,
+                rate=marathon.rate,
+                patience_s=_PATIENCE_S,
+                is_over=lambda: time.monotonic() - began > marathon.at_most_s,
+            )
             load_s = time.monotonic() - began
             await killed.reach(marathon.kills)
         drain_s = await mill.settled(ledger)

@@ -14,8 +14,8 @@ from console.tokens import TokenFile
 from hookmill.topics import Topic
 from redelivery.scan import Scan
 from tests.faults.ledger import Ledger
-from tests.faults.workload import JAVASCRIPT, PYTHON, Fate, Workload, number_of
-from tests.processes import HOOKMILL, Process, free_port, run_hookmill, started
+from tests.faults.workload import JAVASCRIPT, PYTHON, Workload, number_of
+from tests.processes import HOOKMILL, ROOT, Process, free_port, run_hookmill, started
 from tests.redelivery.installation import Installation, install
 
 DELAYS_S: Final = (0.5, 1.0, 1.5, 2.0, 3.0)
@@ -76,7 +76,7 @@ class Mill:
         """
         standstill_s = _STANDSTILL_S + self.longest_delay_s
         began = heard = time.monotonic()
-        dead = {number for number in ledger.accepted if self.workload.webhook(number).fate is Fate.DEAD}
+        dead = {number for number in ledger.accepted if self.workload.webhook(number).is_doomed}
         before = letters_before = -1
         while True:
             events = await asyncio.to_thread(self.count_events)
@@ -130,6 +130,7 @@ async def install_mill(
         # A runner for each source, so that none waits for one.
         "HOOKMILL_PROCESSORS__MAX_RUNNERS": str(workload.sources + 4),
         "HOOKMILL_LOGGING__LEVEL": "warning",
+        "PYTHONPATH": str(ROOT),  # for programs among the tests
         **(settings or {}),
     }
     project = folder / "project"

@@ -23,6 +23,8 @@ class Fate(StrEnum):
     """Fails until the runner has seen it before, at most `PATIENCE` of the retry ladder; then it is fine."""
     DEAD = "dead"
     """Fails always."""
+    POISON = "poison"
+    """Makes the function stage itself fail, where `points` puts a bug into it."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ class Webhook:
         """What the provider calls it, the same each time it is posted."""
         return f"w-{self.number}"
 
+    @property
+    def is_doomed(self) -> bool:
+        """Whether it ends as a dead letter."""
+        return self.fate in {Fate.DEAD, Fate.POISON}
+
     def body(self, fails_until_ms: int) -> bytes:
         """JSON. Only a webhook that fails once is told until when; all others have the same bytes each time."""
         until = fails_until_ms if self.fate is Fate.ONCE else 0
@@ -63,6 +70,7 @@ class Workload:
     objects: int = 50_000
     fails_once: float = 0.1
     always_fails: float = 0.01
+    poison: float = 0.0
     of_100_kb: float = 0.001
     of_2_mib: float = 0.00001
 
@@ -95,15 +103,17 @@ class Workload:
         objects: dict[tuple[str, str], dict[str, int]] = {}
         for number in sorted(accepted):
             webhook = self.webhook(number)
-            if webhook.fate is not Fate.DEAD:
+            if not webhook.is_doomed:
                 properties = objects.setdefault((webhook.source, webhook.order), {})
                 properties.update({"n": number, webhook.column: number})
         return objects
 
     def _fate(self, luck: float) -> Fate:
-        if luck < self.always_fails:
-            return Fate.DEAD
-        return Fate.ONCE if luck < self.always_fails + self.fails_once else Fate.FINE
+        for fate, share in ((Fate.DEAD, self.always_fails), (Fate.POISON, self.poison), (Fate.ONCE, self.fails_once)):
+            if luck < share:
+                return fate
+            luck -= share
+        return Fate.FINE
 
     def _padding_bytes(self, chance: int) -> int:
         luck = chance % 1_000_000 / 1_000_000

@@ -1,0 +1,131 @@
+"""A stage that ends at a named point: `python -m tests.faults.points <point> <nth> <command> ...` runs `hookmill`.
+
+The process is gone (`os._exit`) when it comes to the point for the nth time, as if killed exactly there. The points are
+put around methods from outside; what is shipped knows nothing of them. The point `poison` is none: there, each webhook
+of that fate makes the function stage fail with an error that nobody expects.
+"""
+
+import asyncio
+import functools
+import os
+import random
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from console.cli import main
+from hookmill.log.kafka.reader import KafkaReader
+from hookmill.log.kafka.sender import KafkaSender
+from hookmill.log.sqlite.reader import SqliteReader
+from hookmill.log.sqlite.sender import SqliteSender
+from processors import processor
+from processors.feeder import Feeder
+from processors.processor import RecordProcessor
+from processors.webhook import Webhook, read_invocation
+from sinks.warehouses.sqlite.sink import SqliteWarehouse
+
+EXIT_CODE: Final = 70
+POISON: Final = "poison"
+
+_SENDERS: Final = (SqliteSender, KafkaSender)
+_READERS: Final = (SqliteReader, KafkaReader)
+_WITHIN_S: Final = 0.004
+"""How far into a method its middle may be: from before the first write to after the last, on an idle machine."""
+
+Method = Callable[..., Awaitable[Any]]
+
+
+class Countdown:
+    """Ends the process at the nth time."""
+
+    def __init__(self, nth: int) -> None:
+        self._left = nth
+
+    def tick(self) -> bool:
+        """Whether this is the time."""
+        self._left -= 1
+        return self._left == 0
+
+    def end(self) -> None:
+        os._exit(EXIT_CODE)
+
+
+def before(method: Method, countdown: Countdown) -> Method:
+    """The process ends instead of calling."""
+
+    @functools.wraps(method)
+    async def call(*arguments: Any, **options: Any) -> Any:
+        if countdown.tick():
+            countdown.end()
+        return await method(*arguments, **options)
+
+    return call
+
+
+def during(method: Method, countdown: Countdown) -> Method:
+    """The process ends somewhere within the call."""
+
+    @functools.wraps(method)
+    async def call(*arguments: Any, **options: Any) -> Any:
+        work = asyncio.ensure_future(method(*arguments, **options))
+        if countdown.tick():
+            await asyncio.sleep(random.uniform(0, _WITHIN_S))
+            countdown.end()
+        return await work
+
+    return call
+
+
+def after(method: Method, countdown: Countdown) -> Method:
+    """The process ends when the call has returned, before the caller knows."""
+
+    @functools.wraps(method)
+    async def call(*arguments: Any, **options: Any) -> Any:
+        result = await method(*arguments, **options)
+        if countdown.tick():
+            countdown.end()
+        return result
+
+    return call
+
+
+POINTS: Final = {
+    "before-send": (before, _SENDERS, "send"),
+    "during-send": (during, _SENDERS, "send"),
+    "after-send": (after, _SENDERS, "send"),
+    "outputs-stored": (after, (RecordProcessor,), "process"),
+    "before-commit": (before, _READERS, "commit"),
+    "during-commit": (during, _READERS, "commit"),
+    "after-commit": (after, _READERS, "commit"),
+    "assigned": (after, (Feeder,), "assigned"),
+    "revoke-begins": (before, (Feeder,), "revoked"),
+    "during-revoke": (during, (Feeder,), "revoked"),
+    "revoke-ends": (after, (Feeder,), "revoked"),
+    "during-write": (during, (SqliteWarehouse,), "write"),
+    "rows-written": (after, (SqliteWarehouse,), "write"),
+}
+"""Where, by name. Only the function stage has `outputs-stored`, `assigned` and the revokes, the sink the last two."""
+
+
+def _fail_on_poison(webhook: Webhook) -> Any:
+    if b'"fate":"poison"' in (webhook.record.value or b""):
+        raise RuntimeError("a bug that the test put here")
+    return read_invocation(webhook)
+
+
+def arm(point: str, nth: int) -> None:
+    """The process will end at the point."""
+    if point == POISON:
+        processor.read_invocation = _fail_on_poison
+        return
+    wrap, classes, method = POINTS[point]
+    countdown = Countdown(nth)
+    for each in classes:
+        setattr(each, method, wrap(getattr(each, method), countdown))
+
+
+if __name__ == "__main__":
+    _, point, nth, *arguments = sys.argv
+    arm(point, int(nth))
+    sys.argv = ["hookmill", *arguments]
+    main()

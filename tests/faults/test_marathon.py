@@ -1,0 +1,18 @@
+"""The main figure in short: every stage killed in random turn; nothing lost, nothing doubled, the books balanced."""
+
+from pathlib import Path
+
+from tests.faults.marathon import Marathon, run
+from tests.faults.trials import trials
+
+
+@trials("kills", short=5, full=200, deadline_s=14_400)
+async def test_kills_of_every_stage_lose_and_double_nothing(
+    tmp_path: Path, engine: str | None, seed: int, kills: int
+) -> None:
+    marathon = Marathon(webhooks=kills * 5_000, kills=kills, seed=seed, rate=1_000)
+
+    result = await run(marathon, tmp_path, engine)
+
+    print(f"main figure: {result}")
+    assert not result.findings.problems

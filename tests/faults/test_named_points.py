@@ -1,0 +1,89 @@
+"""Row 15: a stage ends exactly between two steps, or within one; nothing is lost."""
+
+import asyncio
+import random
+import sys
+from pathlib import Path
+
+from tests.faults.checker import check
+from tests.faults.ledger import Ledger
+from tests.faults.load import load
+from tests.faults.mill import Mill, install_mill
+from tests.faults.points import EXIT_CODE, POINTS
+from tests.faults.repeats import count_repeats
+from tests.faults.trials import trials
+from tests.faults.workload import Workload
+
+RATE = 100.0
+EXIT_S = 60.0
+"""For a start, the leases of the one before to end, and a few rounds of work."""
+MOST_TIMES = 10
+"""At the latest this often it passes the point before it ends there."""
+
+OF_THE_SINK = ("before-commit", "during-commit", "after-commit", "during-write", "rows-written")
+OF_THE_MOVER = ("before-send", "during-send", "after-send", "before-commit", "during-commit", "after-commit")
+OF_THE_RECEIVER = ("before-send", "during-send", "after-send")
+OF_THE_WORKER = tuple(point for point in POINTS if point not in {"during-write", "rows-written"})
+REVOKES = ("revoke-begins", "during-revoke", "revoke-ends")
+
+PLACES = [
+    *(("process-1", point) for point in OF_THE_WORKER),
+    *(("sink", point) for point in OF_THE_SINK),
+    *(("mover", point) for point in OF_THE_MOVER),
+    *(("ingest", point) for point in OF_THE_RECEIVER),
+]
+
+
+@trials("times", short=1, full=100, deadline_s=43_200)
+async def test_nothing_is_lost_by_a_stage_that_ends_at_a_named_point(
+    tmp_path: Path, engine: str | None, seed: int, times: int
+) -> None:
+    mill = await install_mill(tmp_path, engine, Workload(seed, webhooks=1_000_000))
+    mill.add("process-2", "process")
+    places = PLACES * times
+    chance = random.Random(seed)
+    chance.shuffle(places)
+    if times == 1:
+        # In short: every point once, in one of the stages that have it.
+        places = list({point: (name, point) for name, point in places}.values())
+
+    with mill.running(), Ledger(tmp_path / "ledger") as ledger:
+        await asyncio.to_thread(mill.processes["process-2"].stop)
+        ending = asyncio.create_task(_end_at_each(mill, places, chance))
+        await load(mill, ledger, rate=RATE, is_over=ending.done)
+        await ending
+        await mill.settled(ledger)
+        del mill.processes["process-2"]
+        await mill.stop()
+
+    findings = await check(mill, ledger)
+    repeats = await count_repeats(mill)
+    print(f"row 15: {len(places)} ends at {len(POINTS)} points; {repeats}; {findings.figures}")
+    assert not findings.problems
+
+
+async def _end_at_each(mill: Mill, places: list[tuple[str, str]], chance: random.Random) -> None:
+    for name, point in places:
+        nth = 1 if point in {"assigned", *REVOKES} else chance.randint(1, MOST_TIMES)
+        await _end_at(mill, name, point, nth)
+
+
+async def _end_at(mill: Mill, name: str, point: str, nth: int) -> None:
+    """The process ended at the point and another one is in its place, ready."""
+    ordinary = mill.processes[name]
+    await asyncio.to_thread(ordinary.stop)
+    program = (sys.executable, "-m", "tests.faults.points", point, str(nth))
+    doomed = mill.add(name, *ordinary.arguments, program=program)
+    await asyncio.to_thread(doomed.launch_stage)
+    try:
+        if point in REVOKES:
+            await asyncio.to_thread(doomed.until_ready)
+            await asyncio.to_thread(mill.processes["process-2"].launch_stage)  # gets its share, which is revoked here
+        code = await asyncio.to_thread(doomed.wait, EXIT_S)
+        assert code == EXIT_CODE, f"{name} ended with {code} instead of at {point}:\n{doomed.stderr[-4_000:]}"
+    finally:
+        doomed.kill()
+        mill.processes[name] = ordinary
+    await asyncio.to_thread(ordinary.start)
+    if point in REVOKES:
+        await asyncio.to_thread(mill.processes["process-2"].stop)
