@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from hookmill.config import RetryConfig
-from hookmill.errors import CommitRefused, FailureKind, LogError
+from hookmill.errors import CommitRefused, LogError, RecordTooLarge
 from hookmill.log.contract import Log, RecordReader, RecordSender
 from hookmill.records import NewRecord, TopicPartition
 from hookmill.retry import DELAY_TOPICS
@@ -16,7 +16,7 @@ from hookmill.telemetry import get_logger
 from hookmill.topics import Topic, TopicNames
 from redelivery.clock import Clock, Now
 from redelivery.metrics import MoverMetrics
-from redelivery.routing import moved
+from redelivery.routing import TOO_LARGE, letter, moved
 from redelivery.waiting import Waiting
 
 logger = get_logger(__name__)
@@ -105,8 +105,6 @@ class Mover:
                 await self._finish_round()
                 await self._report()
             except LogError as error:
-                if error.kind is not FailureKind.DEPENDENCY:
-                    raise
                 logger.warning("mover.log_unavailable", error=str(error), pause_s=pause_s)
                 await self._pause(pause_s)
                 pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
@@ -157,7 +155,7 @@ class Mover:
                 batches.setdefault(topic, []).append(copy)
                 counts[place.topic, topic] += 1
         for topic, copies in batches.items():
-            await self._sender.send(self._names.full(topic), copies)
+            await self._send(topic, copies, now.wall_ms)
         for place, waiting, records in due:
             # A partition may have gone and come back if the log took long; then it is not the same waiting.
             if records and self._waiting.get(place) is waiting:
@@ -167,6 +165,20 @@ class Mover:
             self._metrics.moved(from_topic, topic, count)
         if counts:
             logger.info("batch.moved", records=counts.total(), topics=len(batches))
+
+    async def _send(self, topic: Topic, copies: Sequence[NewRecord], now_ms: int) -> None:
+        """Each is durable on the topic, or on the dead letters if the topic takes no records of its size any more."""
+        try:
+            await self._sender.send(self._names.full(topic), copies)
+        except RecordTooLarge as error:
+            if len(copies) > 1:
+                for copy in copies:
+                    await self._send(topic, [copy], now_ms)
+            elif topic is Topic.DEAD_LETTERS:
+                raise  # there is no other place: held until somebody raises the limit
+            else:
+                logger.error("mover.record_too_large", error=str(error))
+                await self._send(Topic.DEAD_LETTERS, [letter(copies[0], TOO_LARGE, str(error), now_ms)], now_ms)
 
     async def _commit(self) -> None:
         """Partitions that were given away are left to their new reader, the others committed with the next call."""

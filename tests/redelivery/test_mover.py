@@ -207,9 +207,9 @@ async def test_what_moves_and_what_waits_is_told(installation: Installation) -> 
 
 
 class FailingLog:
-    """A log whose senders fail as told before they send."""
+    """A log whose senders fail as told before they send; `None` is a send that goes well."""
 
-    def __init__(self, log: Log, failures: Sequence[Exception]) -> None:
+    def __init__(self, log: Log, failures: Sequence[Exception | None]) -> None:
         self._log = log
         self.failures = list(failures)
         self.description = log.description
@@ -232,13 +232,14 @@ class FailingLog:
 
 
 class _FailingSender:
-    def __init__(self, sender: RecordSender, failures: list[Exception]) -> None:
+    def __init__(self, sender: RecordSender, failures: list[Exception | None]) -> None:
         self._sender = sender
         self._failures = failures
 
     async def send(self, topic: str, records: Sequence[NewRecord]) -> None:
-        if self._failures:
-            raise self._failures.pop(0)
+        failure = self._failures.pop(0) if self._failures else None
+        if failure is not None:
+            raise failure
         await self._sender.send(topic, records)
 
     async def __aenter__(self) -> Self:
@@ -260,13 +261,30 @@ async def test_while_the_log_takes_nothing_records_are_held_and_then_moved_once(
     assert log.failures == []
 
 
+async def test_a_record_that_its_topic_finds_too_large_is_a_dead_letter_and_the_others_are_moved(
+    installation: Installation,
+) -> None:
+    too_large = RecordTooLarge("Record of 9 bytes exceeds 8.")
+    log = FailingLog(installation.log, [too_large, None, too_large])  # three at once, then each alone
+    await installation.send(Topic.DELAY_5S, *[delayed(value, 0, key=b"k") for value in (b"a", b"b", b"c")])
+
+    async with running([mover_on(installation, log=log)]):
+        moved = await values(installation, Topic.WEBHOOKS_REDELIVERY, 2)
+        (letter,) = await read_topic(installation, Topic.DEAD_LETTERS, 1)
+
+    said = {name: headers.text_header(letter.headers, name) for name in (headers.STAGE, headers.ERROR)}
+    assert moved == [b"a", b"c"]
+    assert letter.value == b"b"
+    assert said == {headers.STAGE: "function", headers.ERROR: "Record of 9 bytes exceeds 8."}
+
+
 async def test_an_unexpected_error_ends_the_mover_and_leaves_the_record(installation: Installation) -> None:
-    log = FailingLog(installation.log, [RecordTooLarge("too large")])
+    log = FailingLog(installation.log, [ZeroDivisionError()])
     await installation.send(Topic.DELAY_5S, delayed(b"a", 0))
     mover = mover_on(installation, log=log)
 
     async with running([mover]), asyncio.timeout(DEADLINE_S):
-        with pytest.raises(RecordTooLarge):
+        with pytest.raises(ZeroDivisionError):
             await mover.wait()
     async with running([mover_on(installation)]):
         assert await values(installation, Topic.WEBHOOKS_REDELIVERY, 1) == [b"a"]
