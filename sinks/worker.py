@@ -23,6 +23,9 @@ from sinks.metrics import SinkMetrics
 
 logger = get_logger(__name__)
 
+_AWAY: Final = (LogUnavailable, LogFull)
+"""What passes when the log is back, or has room again: without room the embedded one cannot keep up a lease either."""
+
 _IDLE_POLL_S: Final = 0.2
 """How long one poll waits for a first record, and so how long a stop may take to be seen."""
 _FIRST_PAUSE_S: Final = 0.1
@@ -152,7 +155,7 @@ class SinkWorker:
     async def _poll(self, timeout_s: float) -> None:
         try:
             spans = await self._reader.poll(timeout_s)
-        except LogUnavailable as error:
+        except _AWAY as error:
             logger.warning("sink.log_unavailable", sink=self._definition.name, error=str(error))
             await self._pause(timeout_s)
         else:
@@ -175,7 +178,7 @@ class SinkWorker:
                 logger.warning(
                     "sink.unavailable", sink=self._definition.name, error=str(error), pause_s=max(pause_s, asked_s)
                 )
-            except (LogUnavailable, LogFull) as error:
+            except _AWAY as error:
                 logger.warning("sink.log_unavailable", sink=self._definition.name, error=str(error), pause_s=pause_s)
             finally:
                 self._between_writes.set()
@@ -225,7 +228,7 @@ class SinkWorker:
         self._lag_due = now + _LAG_INTERVAL_S
         try:
             lag = await self._reader.lag()
-        except LogUnavailable as error:
+        except _AWAY as error:
             logger.debug("sink.lag_unknown", sink=self._definition.name, error=str(error))
         else:
             self._metrics.set_lag(lag)

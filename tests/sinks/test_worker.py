@@ -13,7 +13,7 @@ from prometheus_client import REGISTRY
 
 from hookmill import headers
 from hookmill.config import SinksConfig
-from hookmill.errors import ConfigError, LogUnavailable
+from hookmill.errors import ConfigError, LogError, LogFull, LogUnavailable
 from hookmill.lifecycle import running
 from hookmill.log.sqlite import SqliteLog
 from hookmill.records import NewRecord, Record, TopicPartition
@@ -439,10 +439,11 @@ async def test_a_partition_is_given_away_after_the_write_in_progress(stage: Stag
 
 
 class Unsteady:
-    """Something of the log whose methods named `failing` each fail once with `LogUnavailable`."""
+    """Something of the log whose methods named `failing` each fail once with `error`."""
 
-    def __init__(self, real: Any, *failing: str) -> None:
+    def __init__(self, real: Any, error: LogError, *failing: str) -> None:
         self._real = real
+        self._error = error
         self._failing = set(failing)
 
     def __getattr__(self, name: str) -> Any:
@@ -459,22 +460,29 @@ class Unsteady:
         await self._real.__aexit__(*exc_info)
 
     async def _fail(self, *arguments: Any) -> None:
-        raise LogUnavailable("The test is away.")
+        raise self._error
 
 
 class UnsteadyLog(SqliteLog):
-    """A log that is away once at every step of the worker."""
+    """A log that fails once at every step of the worker."""
+
+    def __init__(self, folder: Path, error: LogError) -> None:
+        super().__init__(folder)
+        self._error = error
 
     def sender(self) -> Any:
-        return Unsteady(super().sender(), "send")
+        return Unsteady(super().sender(), self._error, "send")
 
     def reader(self, *arguments: Any, **options: Any) -> Any:
-        return Unsteady(super().reader(*arguments, **options), "poll", "commit", "lag")
+        return Unsteady(super().reader(*arguments, **options), self._error, "poll", "commit", "lag")
 
 
-async def test_a_log_that_is_away_for_a_moment_loses_nothing(tmp_path: Path, stage: Stage) -> None:
+@pytest.mark.parametrize("error", [LogUnavailable("away"), LogFull("no space")])
+async def test_a_log_that_is_away_or_full_for_a_moment_loses_nothing(
+    tmp_path: Path, stage: Stage, error: LogError
+) -> None:
     await stage.send(Topic.OBJECTS, object_record(write("1", 1, {"a": 1})), NewRecord(b"torn", b"key"))
-    stage.log = UnsteadyLog(tmp_path / "log")
+    stage.log = UnsteadyLog(tmp_path / "log", error)
 
     worker = stage.worker()
     async with running([worker]):
