@@ -63,7 +63,8 @@ class RecordReader(Protocol):
     for replays, the registry and tails.
 
     Use as an async context manager; leaving it revokes (see `RebalanceListener`), gives the partitions back at once
-    and does not commit by itself.
+    and does not commit by itself. The one position that a reader commits by itself is where a group without position
+    starts, unless that is the end: what is removed before the first commit is then missed by somebody, and counted.
     """
 
     async def poll(self, timeout_s: float) -> Sequence[Span]:
@@ -74,7 +75,8 @@ class RecordReader(Protocol):
         position, reading goes on at the first record that is left; what the group has lost by that is an error in the
         process' log and counted in `hookmill_log_records_missed_total`.
 
-        Errors: `LogUnavailable` when the log stays away for long; polling again is allowed.
+        Errors: `LogUnavailable` when the log stays away for long, `LogFull` when there is no room to keep up the group;
+        polling again is allowed.
         """
         ...
 
@@ -138,7 +140,7 @@ class Log(Protocol):
     async def committed(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
         """The committed positions of the group on `topics`, seen from outside: nothing is joined and nobody disturbed.
 
-        Partitions that the group never committed are left out; so is everything of a group that does not exist.
+        Partitions that the group never had are left out; so is everything of a group that does not exist.
         """
         ...
 

@@ -55,7 +55,7 @@ async def compact_soon(engine: Engine) -> AsyncIterator[CompactSoon]:
 async def test_records_older_than_the_retention_go_and_younger_ones_stay(log: Log, make_topic: MakeTopic) -> None:
     topic = await make_topic(retention_ms=10 * MINUTE_MS)
     async with log.sender() as sender:
-        await _let_expire(log, topic, f"g.{topic}", records=5, position=5)
+        await _let_expire(log, topic, records=5)
         await sender.send(topic, numbered(range(5, 8)))
         records = await _read_from_start(log, topic)
 
@@ -69,7 +69,8 @@ async def test_a_reader_whose_position_was_removed_goes_on_at_what_is_left_and_w
     topic = await make_topic(retention_ms=10 * MINUTE_MS)
     group, place = f"g.{topic}", TopicPartition(topic, 0)
     async with log.sender() as sender:
-        await _let_expire(log, topic, group, records=5, position=2)
+        await _stand_at(log, topic, group, 2)
+        await _let_expire(log, topic, records=5)
         await sender.send(topic, numbered([5, 6]))
         async with log.reader([topic], group=group) as reader:
             records = await read(reader, 2)
@@ -86,7 +87,8 @@ async def test_what_a_group_missed_is_counted_before_anything_new_comes(log: Log
     topic = await make_topic(retention_ms=10 * MINUTE_MS)
     group = f"g.{topic}"
     async with log.sender():
-        await _let_expire(log, topic, group, records=5, position=1)
+        await _stand_at(log, topic, group, 1)
+        await _let_expire(log, topic, records=5)
 
         async with log.reader([topic], group=group) as reader:
             records = await until(reader, lambda: _missed(group, topic) > 0)
@@ -95,11 +97,28 @@ async def test_what_a_group_missed_is_counted_before_anything_new_comes(log: Log
     assert _missed(group, topic) == 4
 
 
+async def test_what_was_removed_before_the_first_commit_of_a_group_is_counted(log: Log, make_topic: MakeTopic) -> None:
+    topic = await make_topic(retention_ms=10 * MINUTE_MS)
+    group = f"g.{topic}"
+    async with log.sender() as sender:
+        async with log.reader([topic], group=group) as reader:
+            await owning(reader, 1)
+            await assert_nothing_more(reader)
+        await _let_expire(log, topic, records=5)
+
+        async with log.reader([topic], group=group) as reader:
+            await sender.send(topic, numbered([5]))
+            records = await read(reader, 1)
+
+    assert numbers(records) == [5]
+    assert _missed(group, topic) == 5
+
+
 async def test_a_reader_without_group_misses_nothing(log: Log, make_topic: MakeTopic) -> None:
     topic = await make_topic(retention_ms=10 * MINUTE_MS)
     place = TopicPartition(topic, 0)
     async with log.sender() as sender:
-        await _let_expire(log, topic, f"g.{topic}", records=5, position=5)
+        await _let_expire(log, topic, records=5)
         await sender.send(topic, numbered([5]))
 
         with capture_logs() as lines:
@@ -186,18 +205,22 @@ async def test_a_reader_in_the_middle_of_a_compacted_topic_goes_on_over_the_gaps
     assert (first.offset, first.value) == (19, b"19")
 
 
-async def _let_expire(log: Log, topic: str, group: str, *, records: int, position: int) -> None:
-    """The group stands at `position`, and retention has removed the records; an open sender of the caller tidies up."""
+async def _let_expire(log: Log, topic: str, records: int) -> None:
+    """So many old records came and retention has removed them; an open sender of the caller tidies up."""
     old_ms = int(time.time() * 1_000) - 20 * MINUTE_MS
     await send(log, topic, numbered(range(records), timestamp_ms=old_ms))
-    async with log.reader([topic], group=group) as reader:
-        await owning(reader, 1)
-        await reader.commit({TopicPartition(topic, 0): position})
 
     async def is_gone() -> bool:
         return await _read_from_start(log, topic) == []
 
     await eventually(is_gone, "the old records go")
+
+
+async def _stand_at(log: Log, topic: str, group: str, position: int) -> None:
+    """The group has committed `position`."""
+    async with log.reader([topic], group=group) as reader:
+        await owning(reader, 1)
+        await reader.commit({TopicPartition(topic, 0): position})
 
 
 def _missed(group: str, topic: str) -> float:

@@ -6,11 +6,15 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as NativePartition
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 
+from hookmill.log.kafka.cluster import explain
 from hookmill.log.kafka.consumer import committed_positions
 from hookmill.log.missed import report_beyond_end, report_missed
 from hookmill.records import Span, TopicPartition
+from hookmill.telemetry import get_logger
+
+log = get_logger(__name__)
 
 
 def native(partitions: Iterable[TopicPartition]) -> list[NativePartition]:
@@ -56,7 +60,17 @@ class Positions:
         await self._learn_bases(consumer, {partition, *owned})
         waiting = (self._not_begun | {partition}) & self._bases.keys()
         self._not_begun -= waiting
-        self.seek(consumer, {place: self._bases[place] for place in waiting})
+        starts = {place: self._bases[place] for place in waiting}
+        self.seek(consumer, starts)
+        if not self._from_end:
+            await self._keep(consumer, starts)
+
+    async def _keep(self, consumer: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]) -> None:
+        """The group stands at `starts`: should it be away before its first commit, what it misses is found."""
+        try:
+            await consumer.commit(dict(zip(native(starts), starts.values(), strict=True)))
+        except (KafkaError, IllegalStateError) as error:
+            log.warning("group.start_not_kept", error=explain(error))
 
     async def jump(self, consumer: AIOKafkaConsumer, partition: TopicPartition, position: int) -> None:
         """The consumer is at the first record that is left of `partition`, which has nothing at `position`."""

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from hookmill.errors import CommitRefused
+from hookmill.errors import CommitRefused, LogError
 from hookmill.log.contract import RebalanceListener
 from hookmill.log.missed import report_beyond_end, report_missed
 from hookmill.log.sqlite.arrivals import Arrivals
@@ -154,13 +154,22 @@ class SqliteReader:
     async def gained(self, committed: Mapping[TopicPartition, int | None]) -> None:
         """See `Ownership`. The listener hears of it before the first record, and may seek."""
         bounds = await self._thread.run(self._files.bounds)
-        self._assignment.gain(
-            {place: self._start(place, bounds[place], position) for place, position in committed.items()}
-        )
+        starts = {place: self._start(place, bounds[place], position) for place, position in committed.items()}
+        await self._keep({place: starts[place] for place, position in committed.items() if position is None})
+        self._assignment.gain(starts)
         if self._listener is not None:
             await self._listener.assigned(committed.keys())
         self._assignment.let_go(committed)
         self._news.set()
+
+    async def _keep(self, starts: Mapping[TopicPartition, int]) -> None:
+        """The group stands at `starts`: should it be away before its first commit, what it misses is found."""
+        if self._membership is None or self._from_end or not starts:
+            return
+        try:
+            await self._membership.commit(starts)
+        except LogError as error:
+            log.warning("group.start_not_kept", error=str(error))
 
     async def leaving(self, partitions: Collection[TopicPartition]) -> None:
         """See `Ownership`."""
