@@ -1,6 +1,7 @@
 """Sends records to Kafka: one idempotent producer, batches built by us, a deadline for every call."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import Coroutine, Sequence
 from types import TracebackType
@@ -20,6 +21,8 @@ from hookmill.topics import MAX_RECORD_BYTES
 _LARGEST_BATCH_BYTES = MAX_RECORD_BYTES + BATCH_HEADROOM_BYTES
 _FAREWELL_S = 0.5
 """At the end for what is still under way, of which every caller has been told that its outcome is unknown."""
+_LIMIT_TRUSTED_S = 5.0
+"""After so long a record over the limit makes us ask for it again: it may have been raised. A guess."""
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 
 
@@ -37,6 +40,7 @@ class KafkaSender:
         self._is_open = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._batch_limits: dict[str, int] = {}
+        self._limits_learnt_at: dict[str, float] = {}
         self._calls: defaultdict[str, int] = defaultdict(int)
 
     async def __aenter__(self) -> Self:
@@ -78,7 +82,11 @@ class KafkaSender:
         producer = await self._current_producer()
         destination = await self._destination(producer, topic)
         self._calls[topic] += 1
-        batches = pack(records, destination, self._calls[topic] % destination.partitions)
+        try:
+            batches = pack(records, destination, self._calls[topic] % destination.partitions)
+        except RecordTooLarge:
+            self._doubt_limit(destination)
+            raise
         futures = []
         try:
             for partition, batch in batches:
@@ -104,9 +112,16 @@ class KafkaSender:
         if partitions is None or topic not in self._batch_limits:
             limit = await max_batch_bytes(self._cluster, topic)
             self._batch_limits[topic] = min(limit or _LARGEST_BATCH_BYTES, _LARGEST_BATCH_BYTES)
+            self._limits_learnt_at[topic] = time.monotonic()
             async with self._cluster.within(self._cluster.config.connect_timeout_s, f'describe topic "{topic}"'):
                 partitions = await producer.partitions_for(topic)
         return Destination(topic, len(partitions), self._batch_limits[topic])
+
+    def _doubt_limit(self, destination: Destination) -> None:
+        """The next send asks for the limit of the topic, unless it is our own or was asked for just now."""
+        age_s = time.monotonic() - self._limits_learnt_at[destination.topic]
+        if destination.max_batch_bytes < _LARGEST_BATCH_BYTES and age_s > _LIMIT_TRUSTED_S:
+            self._batch_limits.pop(destination.topic, None)
 
     def _refused(self, destination: Destination, failed: Sequence[tuple[BatchBuilder, BaseException]]) -> LogError:
         """The error for batches that the cluster did not take."""

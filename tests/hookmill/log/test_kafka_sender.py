@@ -13,6 +13,7 @@ from console.broker import LocalKafka
 from hookmill.config import KafkaConfig
 from hookmill.errors import LogUnavailable, RecordTooLarge, TopicMissing
 from hookmill.log.kafka import KafkaLog
+from hookmill.log.kafka import sender as sender_module
 from hookmill.log.kafka.sender import KafkaSender
 from hookmill.records import NewRecord
 from hookmill.topics import DAY_MS, MAX_RECORD_BYTES, TopicSpec
@@ -105,6 +106,27 @@ async def test_a_batch_over_a_lowered_limit_is_not_blamed_on_its_records(
         await sender.send(name, [NewRecord(bytes(1_000))] * 20)
 
     assert len(await _values(log, name, 21 + probes)) == 21 + probes
+
+
+async def test_a_limit_raised_again_is_noticed(
+    log: KafkaLog, kafka_bootstrap: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender_module, "_LIMIT_TRUSTED_S", 0.1)
+    await log.ensure_topics([TopicSpec(name, 1, DAY_MS, max_record_bytes=8_192)])
+    async with log.sender() as sender:
+        with pytest.raises(RecordTooLarge, match=name):
+            await sender.send(name, [NewRecord(bytes(20_000))])
+        await _set_max_message_bytes(kafka_bootstrap, name, 100_000)
+
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    await sender.send(name, [NewRecord(bytes(20_000))])
+                    break
+                except RecordTooLarge:
+                    await asyncio.sleep(0.1)
+
+    assert [len(value) for value in await _values(log, name, 1)] == [20_000]
 
 
 async def test_a_send_goes_on_when_its_caller_is_cancelled(log: KafkaLog, name: str) -> None:
@@ -215,13 +237,7 @@ async def _until(holds: Callable[[], bool]) -> None:
 async def _lower_max_message_bytes(log: KafkaLog, bootstrap: str, topic: str) -> int:
     """The broker refuses more than 8,192 bytes. Returns how many larger records it took before: it confirms a change
     before it acts on it."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        change = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": "8192"})
-        await admin.alter_configs([change])
-    finally:
-        await admin.close()
+    await _set_max_message_bytes(bootstrap, topic, 8_192)
     async with log.sender() as sender:
         for taken in range(1_000):
             try:
@@ -229,3 +245,13 @@ async def _lower_max_message_bytes(log: KafkaLog, bootstrap: str, topic: str) ->
             except RecordTooLarge:
                 return taken
     raise AssertionError("the limit never came into force")
+
+
+async def _set_max_message_bytes(bootstrap: str, topic: str, size: int) -> None:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
+    await admin.start()
+    try:
+        change = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": str(size)})
+        await admin.alter_configs([change])
+    finally:
+        await admin.close()
