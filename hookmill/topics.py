@@ -6,6 +6,9 @@ from typing import Final
 
 DAY_MS: Final = 86_400_000
 
+KEPT: Final = -1
+"""A retention: records stay until they are forgotten, see `Log.forget`. Kafka's own value for it."""
+
 MAX_BODY_BYTES: Final = 2_097_152
 """Largest webhook body, inclusive: 2 MiB (SEGMENT-SPEC F40 says 2 MB)."""
 
@@ -26,6 +29,7 @@ class Topic(StrEnum):
     WEBHOOKS_REDELIVERY = "webhooks.redelivery"
     WEBHOOKS_REPLAY = "webhooks.replay"
     WEBHOOKS_SLOW = "webhooks.slow"
+    WEBHOOKS_PARKED = "webhooks.parked"
     EVENTS = "events"
     EVENTS_REDELIVERY = "events.redelivery"
     OBJECTS = "objects"
@@ -47,7 +51,8 @@ class TopicSpec:
     name: str
     partitions: int
     retention_ms: int | None
-    """Age after which records may go; `None` for a compacted topic, which keeps the newest record of each key."""
+    """Age after which records may go, or `KEPT`; `None` for a compacted topic, which keeps the newest record of each
+    key."""
     max_record_bytes: int = MAX_RECORD_BYTES
 
     @property
@@ -96,7 +101,8 @@ class TopicNames:
             TopicSpec(self.full(topic), self.partitions, days * DAY_MS, _max_record_bytes(topic))
             for topic, days in _RETENTION_DAYS.items()
         )
-        return (*ordinary, TopicSpec(self.full(Topic.REGISTRY), 1, None))
+        parked = TopicSpec(self.full(Topic.WEBHOOKS_PARKED), self.partitions, KEPT)
+        return (*ordinary, parked, TopicSpec(self.full(Topic.REGISTRY), 1, None))
 
 
 def _max_record_bytes(topic: Topic) -> int:

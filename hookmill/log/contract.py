@@ -144,6 +144,14 @@ class Log(Protocol):
         """
         ...
 
+    async def forget(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Every record before the positions may go, whatever the retention of its topic; a position is at most the end.
+
+        Readers that stand before one go on at what is left. Positions that are behind what is gone already change
+        nothing. Errors: `TopicMissing`, `LogUnavailable`.
+        """
+        ...
+
     def sender(self) -> RecordSender:
         """A sender, opened by entering it."""
         ...

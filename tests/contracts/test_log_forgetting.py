@@ -10,8 +10,10 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
+from hookmill.errors import TopicMissing
 from hookmill.log.contract import Log
 from hookmill.records import NewRecord, Record, TopicPartition
+from hookmill.topics import DAY_MS, KEPT
 from tests.contracts.conftest import MakeTopic
 from tests.contracts.engines import Engine
 from tests.contracts.reading import (
@@ -203,6 +205,32 @@ async def test_a_reader_in_the_middle_of_a_compacted_topic_goes_on_over_the_gaps
     async with log.reader([topic], group=group) as reader:
         first = (await read(reader, 1))[0]
     assert (first.offset, first.value) == (19, b"19")
+
+
+async def test_what_is_kept_stays_until_it_is_forgotten(log: Log, make_topic: MakeTopic) -> None:
+    topic = await make_topic(retention_ms=KEPT)
+    place = TopicPartition(topic, 0)
+    long_ago_ms = int(time.time() * 1_000) - 400 * DAY_MS
+    async with log.sender() as sender:
+        for number in range(5):
+            await sender.send(topic, numbered([number], timestamp_ms=long_ago_ms))
+        await log.forget({place: 3})
+        await log.forget({place: 2})
+        async with log.reader([topic], group=None) as reader:
+            left = await read(reader, 2)
+            (first,) = (await reader.positions_at_time(0)).values()
+            await log.forget({place: 5})
+            await sender.send(topic, numbered([5]))
+            after = await read(reader, 1)
+
+    assert numbers(left) == [3, 4]
+    assert first == 3
+    assert (numbers(after), after[0].offset) == ([5], 5)
+
+
+async def test_forgetting_needs_a_topic(log: Log) -> None:
+    with pytest.raises(TopicMissing, match=r"nowhere.*hookmill topics ensure"):
+        await log.forget({TopicPartition("nowhere", 0): 1})
 
 
 async def _let_expire(log: Log, topic: str, records: int) -> None:

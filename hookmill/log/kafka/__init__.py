@@ -10,7 +10,7 @@ from hookmill.log.contract import RebalanceListener
 from hookmill.log.kafka.cluster import Cluster
 from hookmill.log.kafka.reader import KafkaReader
 from hookmill.log.kafka.sender import KafkaSender
-from hookmill.log.kafka.topics import committed_positions, ensure_topics, wait_for_coordinator
+from hookmill.log.kafka.topics import committed_positions, ensure_topics, forget, wait_for_coordinator
 from hookmill.records import TopicPartition
 from hookmill.topics import TopicSpec
 
@@ -38,6 +38,10 @@ class KafkaLog:
     async def committed(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
         """See `Log.committed`."""
         return await committed_positions(self._cluster, group, topics)
+
+    async def forget(self, positions: Mapping[TopicPartition, int]) -> None:
+        """See `Log.forget`."""
+        await forget(self._cluster, positions)
 
     def sender(self) -> KafkaSender:
         """See `Log.sender`."""

@@ -5,14 +5,15 @@ import contextlib
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka import TopicPartition as NativePartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import NoError, TopicAlreadyExistsError, for_code
 
 from hookmill.errors import ConfigError, LogUnavailable, TopicMissing
 from hookmill.log.kafka.cluster import CLOSE_S, Cluster, finished_within
 from hookmill.records import TopicPartition
-from hookmill.topics import TopicSpec
+from hookmill.topics import KEPT, TopicSpec
 
 BATCH_HEADROOM_BYTES = 4_096
 """What a batch of one record has over the bytes of its record, at most: 61 of the batch header, under 40 of the
@@ -20,8 +21,9 @@ record's own lengths, 6 per header for more than 600 headers (Kafka protocol, re
 
 _CLEANUP = "cleanup.policy"
 _RETENTION = "retention.ms"
+_RETENTION_BYTES = "retention.bytes"
 _MAX_BATCH = "max.message.bytes"
-_COMPARED = (_CLEANUP, _RETENTION, _MAX_BATCH)
+_COMPARED = (_CLEANUP, _RETENTION, _RETENTION_BYTES, _MAX_BATCH)
 _METADATA_PAUSE_S = 0.05
 
 
@@ -83,6 +85,17 @@ async def committed_positions(cluster: Cluster, group: str, topics: Collection[s
         for place, found in offsets.items()
         if place.topic in topics and found.offset >= 0
     }
+
+
+async def forget(cluster: Cluster, positions: Mapping[TopicPartition, int]) -> None:
+    """See `Log.forget`."""
+    records = {NativePartition(*place): RecordsToDelete(position) for place, position in positions.items()}
+    async with _admin(cluster) as admin:
+        facts = await _facts(admin)
+        for place in positions:
+            if place.topic not in facts:
+                raise missing(cluster, place.topic)
+        await admin.delete_records(records)
 
 
 async def wait_for_coordinator(cluster: Cluster, group: str) -> None:
@@ -161,6 +174,8 @@ def _wanted(spec: TopicSpec) -> dict[str, str]:
     else:
         settings[_CLEANUP] = "delete"
         settings[_RETENTION] = str(spec.retention_ms)
+    if spec.retention_ms == KEPT:
+        settings[_RETENTION_BYTES] = "-1"  # brokers may have a limit for all topics
     return settings
 
 

@@ -1,15 +1,15 @@
 """What the folder forgets: records past their retention, and on compacted topics what a newer record replaced."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from hookmill.log.sqlite.batch import StoredBatch, decode_batch, encode_batch
 from hookmill.log.sqlite.database import Execute
 from hookmill.log.sqlite.topic_file import OFFSET_BITS, OpenTopic, open_topic, topic_names
-from hookmill.records import size_bytes
-from hookmill.topics import DAY_MS
+from hookmill.records import TopicPartition, size_bytes
+from hookmill.topics import DAY_MS, KEPT
 
 _ROWS_PER_STEP: Final = 200
 """Rows deleted per transaction, at most 200 MiB: senders wait for the lock in between."""
@@ -29,10 +29,30 @@ def keep_house(folder: Path, now_ms: int, is_stopped: Callable[[], bool]) -> Non
             for partition in range(topic.spec.partitions):
                 if topic.spec.retention_ms is None:
                     _compact(topic, partition, now_ms - _TOMBSTONE_MS)
-                else:
+                elif topic.spec.retention_ms != KEPT:
                     before_ms = now_ms - topic.spec.retention_ms
                     while not is_stopped() and _expire_some(topic, partition, before_ms):
                         pass
+
+
+def forget(folder: Path, positions: Mapping[TopicPartition, int]) -> None:
+    """Rows that hold nothing from the positions on are gone. Errors: `TopicMissing`, `LogUnavailable`."""
+    for place, position in positions.items():
+        topic = open_topic(folder, place.topic, synchronous="NORMAL")
+        with contextlib.closing(topic.database):
+            while _forget_some(topic, place.partition, position):
+                pass
+
+
+def _forget_some(topic: OpenTopic, partition: int, position: int) -> bool:
+    """The oldest rows that end before the position are gone; whether there may be more."""
+    low = partition << OFFSET_BITS
+    oldest = "SELECT id FROM batches WHERE id >= ? AND id < ? ORDER BY id LIMIT ?"
+    with topic.database.reading() as execute:
+        rows = execute(oldest, (low, low + position, _ROWS_PER_STEP)).fetchall()
+    if rows:
+        _delete_to(topic, partition, rows[-1][0])
+    return len(rows) == _ROWS_PER_STEP
 
 
 def _expire_some(topic: OpenTopic, partition: int, before_ms: int) -> bool:
@@ -48,14 +68,20 @@ def _expire_some(topic: OpenTopic, partition: int, before_ms: int) -> bool:
             last_expired = row_id
     if last_expired is None:
         return False
+    _delete_to(topic, partition, last_expired)
+    return True
+
+
+def _delete_to(topic: OpenTopic, partition: int, last_id: int) -> None:
+    """The row and all before it are gone."""
+    low = partition << OFFSET_BITS
     with topic.database.writing() as execute:
-        execute("DELETE FROM batches WHERE id >= ? AND id <= ?", (low, last_expired))
+        execute("DELETE FROM batches WHERE id >= ? AND id <= ?", (low, last_id))
         # Another process may have gone further meanwhile.
         execute(
             "UPDATE partitions SET first_offset = max(first_offset, ?) WHERE partition = ?",
-            (last_expired - low + 1, partition),
+            (last_id - low + 1, partition),
         )
-    return True
 
 
 def _compact(topic: OpenTopic, partition: int, tombstones_before_ms: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from hookmill.log.contract import RebalanceListener
 from hookmill.log.sqlite.arrivals import Arrivals
 from hookmill.log.sqlite.groups import committed_positions
+from hookmill.log.sqlite.housekeeping import forget
 from hookmill.log.sqlite.membership import LeaseTimes
 from hookmill.log.sqlite.reader import SqliteReader
 from hookmill.log.sqlite.sender import SqliteSender
@@ -40,6 +41,10 @@ class SqliteLog:
     async def committed(self, group: str, topics: Sequence[str]) -> Mapping[TopicPartition, int]:
         """See `Log.committed`."""
         return await asyncio.to_thread(committed_positions, self._folder, group, topics)
+
+    async def forget(self, positions: Mapping[TopicPartition, int]) -> None:
+        """See `Log.forget`."""
+        await asyncio.to_thread(forget, self._folder, positions)
 
     def sender(self) -> SqliteSender:
         """See `Log.sender`."""
