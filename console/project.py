@@ -59,6 +59,8 @@ class _SourceFile(BaseModel):
     retries: Annotated[int, Field(ge=0, le=MAX_RETRIES)] = MAX_RETRIES
     max_body_bytes: Annotated[int, Field(ge=0, le=MAX_BODY_BYTES)] | None = None
     delivery_id: Annotated[str, AfterValidator(_check_selector)] | None = None
+    order_by: Annotated[str, AfterValidator(_check_selector)] | None = None
+    on_failure: Literal["pass", "park"] = "pass"
     settings: dict[str, Any] = {}
     secret_settings: tuple[str, ...] = ()
     network: _NetworkTable = _NetworkTable()
@@ -68,6 +70,12 @@ class _SourceFile(BaseModel):
         for name in self.secret_settings:
             if name not in self.settings:
                 raise ValueError(f"secret_settings names {name!r}, which [settings] does not have")
+        return self
+
+    @model_validator(mode="after")
+    def _check_parking(self) -> Self:
+        if self.on_failure == "park" and self.order_by is None:
+            raise ValueError('on_failure = "park" needs order_by: without it, no webhook follows another')
         return self
 
 
@@ -108,6 +116,8 @@ class ProjectSource:
     max_body_bytes: int | None
     network: tuple[str, ...]
     delivery_id: str | None
+    order_by: str | None
+    on_failure: Literal["pass", "park"]
 
     def entity(self, token_hashes: Sequence[str]) -> Source:
         """The source as it is published."""
@@ -123,6 +133,8 @@ class ProjectSource:
             retries=self.retries,
             network=self.network,
             delivery_id=self.delivery_id,
+            order_by=self.order_by,
+            on_failure=self.on_failure,
         )
 
 
@@ -180,6 +192,8 @@ def _load_source(folder: Path) -> ProjectSource:
         max_body_bytes=parsed.max_body_bytes,
         network=parsed.network.allow,
         delivery_id=parsed.delivery_id,
+        order_by=parsed.order_by,
+        on_failure=parsed.on_failure,
     )
 
 
@@ -235,6 +249,8 @@ def _complaint(path: Path, error: ValidationError) -> str:
             lines.append(f"{path}: {place} is not an option.")
         elif problem["type"] == "missing":
             lines.append(f"{path}: {place} is missing.")
+        elif not problem["loc"]:
+            lines.append(f"{path}: {problem['msg']}.")  # its input is the whole file, settings included
         else:
             lines.append(f"{path}: {place} is {problem['input']!r}: {problem['msg']}.")
     return "\n".join(lines)

@@ -12,6 +12,9 @@ from hookmill.records import Record
 _SCHEME: Final = "hookmill-1"
 """Version of the derivation; changing it changes every id, so it never changes within a major version."""
 
+_MAX_KEY_BYTES: Final = 256
+"""Ours: ids of providers have 10 to 70 characters."""
+
 _ALPHABET: Final = "abcdefghijklmnopqrstuvwxyz234567"
 _PAIRS: Final = [first + second for first in _ALPHABET for second in _ALPHABET]
 _UUID_CONTENT: Final = (1 << 128) - 1 ^ (0xF << 76 | 0b11 << 62)
@@ -38,6 +41,15 @@ def derived_request_id(source: str, delivery_id: str) -> str:
     digest = sha256(f"{_SCHEME}\x00delivery\x00{source}\x00{delivery_id}".encode()).digest()
     number = int.from_bytes(digest[:16])
     return str(uuid.UUID(int=number & _UUID_CONTENT | _UUID_VERSION_8))
+
+
+def ordering_key(source: str, value: str) -> bytes:
+    """The key of a webhook whose source is ordered: the same for equal values, another one for every source.
+
+    Long values are hashed: what a sender puts there is no measure for keys.
+    """
+    named = f"{source}\x00{value}".encode("utf-8", "surrogateescape")
+    return named if len(named) <= _MAX_KEY_BYTES else f"{source}\x00\x00{sha256(named).hexdigest()}".encode()
 
 
 def message_id(source: str, request_id: str, kind: str, index: int) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import msgspec
 
@@ -45,6 +45,15 @@ class Source(msgspec.Struct, frozen=True, omit_defaults=True, tag="source"):
     """Hosts that the function may call: `hookmill.egress.allow`."""
     delivery_id: Annotated[str, msgspec.Meta(pattern=PATTERN)] | None = None
     """Where the provider tells its id of a delivery, by `hookmill.selector`: what it repeats has one request id."""
+    order_by: Annotated[str, msgspec.Meta(pattern=PATTERN)] | None = None
+    """Where the ordering key of a webhook is: those with equal keys run one after another, in the order of receipt."""
+    on_failure: Literal["pass", "park"] = "pass"
+    """Of ordered sources: whether webhooks pass one of their key that failed, or wait behind it, parked."""
+
+    @property
+    def parks(self) -> bool:
+        """A webhook that failed holds up those of its key."""
+        return self.order_by is not None and self.on_failure == "park"
 
 
 class Function(msgspec.Struct, frozen=True, omit_defaults=True, tag="function"):

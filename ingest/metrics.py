@@ -22,6 +22,7 @@ class _Tallies(Collector):
         self.answers: defaultdict[tuple[str, int], int] = defaultdict(int)
         self.body_bytes: defaultdict[str, int] = defaultdict(int)
         self.without_delivery_id: defaultdict[str, int] = defaultdict(int)
+        self.without_ordering_key: defaultdict[str, int] = defaultdict(int)
 
     def collect(self) -> Iterator[CounterMetricFamily]:
         """The counters as they are now."""
@@ -42,9 +43,17 @@ class _Tallies(Collector):
         )
         for source, count in sorted(self.without_delivery_id.items()):
             without.add_metric([source], count)
+        unordered = CounterMetricFamily(
+            "hookmill_ingest_without_ordering_key",
+            "Webhooks without the value that their source orders by: they run in any order.",
+            labels=["source"],
+        )
+        for source, count in sorted(self.without_ordering_key.items()):
+            unordered.add_metric([source], count)
         yield answers
         yield stored
         yield without
+        yield unordered
 
 
 _tallies: Final = _Tallies()
@@ -72,6 +81,11 @@ def count_stored(source: str, body_bytes: int) -> None:
 def count_without_delivery_id(source: str) -> None:
     """One more webhook of the source does not tell the delivery id that it should have."""
     _tallies.without_delivery_id[source] += 1
+
+
+def count_without_ordering_key(source: str) -> None:
+    """One more webhook of the source does not tell the value that the source orders by."""
+    _tallies.without_ordering_key[source] += 1
 
 
 def report_inflight_bytes(held: Callable[[], int]) -> None:

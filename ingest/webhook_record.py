@@ -6,7 +6,10 @@ from aiohttp.typedefs import RawHeaders
 
 from hookmill import headers as h
 from hookmill.codec import HttpRequest, encode
+from hookmill.ids import ordering_key
 from hookmill.records import NewRecord
+from hookmill.selector import select
+from ingest import metrics
 from ingest.doors import TOKEN_HEADER, Door
 from ingest.identity import Identities
 
@@ -59,7 +62,19 @@ def webhook_record(
         _FIRST_DELIVERY,
         (h.HTTP, called),
     )
-    return request_id, NewRecord(body, headers=headers)
+    return request_id, NewRecord(body, _ordering_key(door, kept, body), headers)
+
+
+def _ordering_key(door: Door, kept: list[tuple[str, str]], body: bytes) -> bytes | None:
+    """The record's key, so that what has to stay in order is on one partition; `None`: it may go anywhere."""
+    selector = door.source.order_by
+    if selector is None:
+        return None
+    value = select(selector, kept, door.target, body)
+    if value is None:
+        metrics.count_without_ordering_key(door.source.id)
+        return None
+    return ordering_key(door.source.id, value)
 
 
 def _kept_headers(raw_headers: RawHeaders) -> list[tuple[str, str]]:

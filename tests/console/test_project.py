@@ -55,6 +55,46 @@ def test_secret_settings_are_settings_that_exist(folder: Path) -> None:
         load_project(folder)
 
 
+def test_a_source_may_say_by_what_it_is_ordered_and_whether_its_failures_park(folder: Path) -> None:
+    source_file = folder / "sources" / "shop" / "source.toml"
+    source_file.write_text(f'{SOURCE}order_by = "/order/id"\n')
+    [source] = load_project(folder).sources
+    assert (source.entity([]).order_by, source.entity([]).parks) == ("/order/id", False)
+
+    source_file.write_text(f'{SOURCE}order_by = "header:X-Order"\non_failure = "park"\n')
+    [source] = load_project(folder).sources
+    assert (source.entity([]).order_by, source.entity([]).parks) == ("header:X-Order", True)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ('order_by = "order.id"', r"order_by is 'order.id': .* write header:NAME, query:NAME or a JSON pointer"),
+        ('order_by = ""', r"order_by is '': .* write header:NAME"),
+        ("order_by = 7", r"order_by is 7: Input should be a valid string"),
+        ('order_by = "/id"\non_failure = "stop"', r"on_failure is 'stop': Input should be 'pass' or 'park'"),
+        ('on_failure = "park"', r'source.toml: .*on_failure = "park" needs order_by'),
+        ('order_by = "/id"\nretries = 6', r"retries is 6: .* less than or equal to 5"),
+        ('order_by = "/id"\nretries = -1', r"retries is -1: .* greater than or equal to 0"),
+    ],
+)
+def test_wrong_options_of_order_and_retries_are_named(folder: Path, options: str, complaint: str) -> None:
+    (folder / "sources" / "shop" / "source.toml").write_text(f"{SOURCE}{options}\n")
+
+    with pytest.raises(ConfigError, match=complaint):
+        load_project(folder)
+
+
+def test_a_complaint_about_a_whole_file_does_not_show_its_settings(folder: Path) -> None:
+    source_file = folder / "sources" / "shop" / "source.toml"
+    source_file.write_text(f'{SOURCE}on_failure = "park"\n[settings]\nkey = "s3cret"\n')
+
+    with pytest.raises(ConfigError) as raised:
+        load_project(folder)
+
+    assert "s3cret" not in str(raised.value)
+
+
 def test_a_source_may_say_where_the_delivery_id_of_its_provider_is(folder: Path) -> None:
     for selector in ("header:X-GitHub-Delivery", "query:id", "/data/0/a~1b"):
         (folder / "sources" / "shop" / "source.toml").write_text(f'{SOURCE}delivery_id = "{selector}"\n')
