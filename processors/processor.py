@@ -114,12 +114,8 @@ class RecordProcessor:
             if record is not None:
                 again.append(record)
                 continue
-            results = Results(webhook.source, RetryPolicy(0), lambda: round(self._now_s() * 1_000))
-            results.fail(webhook, None, crash_failure(bug))
-            await self._send(results)
-            results.count(metrics.source_label(self._registry, webhook.source))
-        if again:
-            await self._send_until_durable(Topic.WEBHOOKS_REDELIVERY, again)
+            await self._finish(webhook.source, RetryPolicy(0), [_Ended(webhook, None, crash_failure(bug))])
+        await self._insist({Topic.WEBHOOKS_REDELIVERY: again})
 
     def _webhooks(self, span: Span) -> list[Webhook]:
         is_slow = self._is_slow(span)
