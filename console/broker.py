@@ -23,8 +23,8 @@ from hookmill.topics import MAX_RECORD_BYTES
 
 log = get_logger(__name__)
 
-_READY_S = 60.0
-"""Seen: 3 to 5 s on two idle cores; the rest is for busy machines."""
+_READY_S = 120.0
+"""Seen: 3 to 5 s on two idle cores, over a minute on two with ten times the work they can do."""
 _STOP_S = 15.0
 """Seen: 2 s from SIGTERM to the end."""
 _FORMAT_S = 60.0

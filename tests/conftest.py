@@ -1,13 +1,12 @@
 """Parts of the real world that several tests share."""
 
-import os
 from collections.abc import Iterator
 
 import pytest
 
 from console.broker import LocalKafka
-from hookmill.errors import ConfigError
 from tests.postgres_server import PASSWORD, PASSWORD_ENV, PostgresServer
+from tests.processes import or_skip
 
 _QUICK_HOUSEKEEPING = {
     "log.initial.task.delay.ms": "500",
@@ -24,12 +23,7 @@ def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     Where Java or Kafka cannot be had, the test is skipped with the words of what to install; in CI it fails.
     """
     broker = LocalKafka(tmp_path_factory.mktemp("kafka"), properties=_QUICK_HOUSEKEEPING, max_heap_mb=384)
-    try:
-        broker.start()
-    except ConfigError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    or_skip(broker.start)
     try:
         yield broker.bootstrap_servers
     finally:
@@ -39,12 +33,7 @@ def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
     """A PostgreSQL that all tests share: take a database of your own. Without its programs as for Kafka."""
-    try:
-        server = PostgresServer()
-    except ConfigError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    server = or_skip(PostgresServer)
     try:
         server.start()
         with pytest.MonkeyPatch.context() as environment:

@@ -1,7 +1,5 @@
 """What a user gets for each wrong input: a message that names it, the right exit code, never a traceback."""
 
-import contextlib
-import os
 import shutil
 import socket
 import subprocess
@@ -9,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.disks import fill, small_file_system
 from tests.processes import QUICKSTART, Process, curl_urls, run_hookmill, started
 
 CONFIG = 78
@@ -182,9 +181,8 @@ def test_a_data_folder_that_is_not_writable(project: Path) -> None:
 
 def test_a_disk_that_is_full(project: Path, tmp_path: Path) -> None:
     """Behind the data folder is a small file system: while it is full the answer is 503, afterwards 202 again."""
-    mount = small_file_system(tmp_path)
-    filler = mount / "filler"
-    try:
+    with small_file_system(tmp_path) as mount:
+        filler = mount / "filler"
         process = Process(["dev", str(project), "--data-dir", str(mount / "data"), "--port", "0"], tmp_path / "dev")
         with started(process):
             url = curl_urls(process.stderr)["Drift"]
@@ -194,53 +192,22 @@ def test_a_disk_that_is_full(project: Path, tmp_path: Path) -> None:
             filler.unlink()
             after = post(url, b"{}")
             process.stop()
-    finally:
-        subprocess.run(["umount", "-l", str(mount)], check=True)
 
     assert (before, during, after) == ("202", ["503"] * 3, "202")
     assert "Traceback" not in process.stderr
 
 
 def test_a_disk_that_is_full_from_the_start(project: Path, tmp_path: Path) -> None:
-    mount = small_file_system(tmp_path)
-    try:
+    with small_file_system(tmp_path) as mount:
         fill(mount / "filler")
 
         code, output = refused(
             "dev", str(project), "--data-dir", str(mount / "data"), "--port", "0", "--admin-port", "0"
         )
-    finally:
-        subprocess.run(["umount", "-l", str(mount)], check=True)
 
     assert code == FAILED
     assert str(mount) in output
     assert "full" in output
-
-
-def fill(path: Path) -> None:
-    """The file takes all that is left of its file system."""
-    with path.open("wb", buffering=0) as file:
-        for size in (65_536, 1_024, 1):
-            with contextlib.suppress(OSError):
-                while True:
-                    file.write(bytes(size))
-    assert os.statvfs(path).f_bavail == 0
-
-
-def small_file_system(tmp_path: Path) -> Path:
-    """A mounted ext4 file system of 16 MiB in a file. Needs root; skips on a laptop without, fails in CI."""
-    image, mount = tmp_path / "disk.img", tmp_path / "disk"
-    mount.mkdir()
-    image.write_bytes(bytes(16 * 1_048_576))
-    options = ["-q", "-m", "0", "-O", "^has_journal"]
-    try:
-        subprocess.run(["mkfs.ext4", *options, str(image)], check=True, capture_output=True)
-        subprocess.run(["mount", "-o", "loop", str(image), str(mount)], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        if "CI" in os.environ:
-            raise
-        pytest.skip(f"a loop file system cannot be mounted here, run as root: {error}")
-    return mount
 
 
 def post(url: str, body: bytes, seconds: int = 30) -> str:
