@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from tests.faults.ledger import Ledger
 from tests.faults.mill import Mill
@@ -75,13 +75,10 @@ class _Sender:
         target = self._targets[webhook.source]
         body = webhook.body(now_ms() + self._patience_ms)
         self._ledger.sending(webhook.number)
-        head = (
-            f"POST {target.path} HTTP/1.1\r\nHost: {target.netloc}\r\nContent-Type: application/json\r\n"
-            f"webhook-id: {webhook.delivery_id}\r\nContent-Length: {len(body)}\r\n\r\n"
-        ).encode()
+        request = request_of(target, webhook, body)
         try:
             async with asyncio.timeout(ANSWER_S):
-                status, answer = await connection.exchange(str(target.hostname), int(target.port or 80), head + body)
+                status, answer = await connection.exchange(str(target.hostname), int(target.port or 80), request)
         except (OSError, EOFError, TimeoutError) as error:
             connection.close()
             self._ledger.failed(webhook.number, error)
@@ -91,6 +88,15 @@ class _Sender:
         if status not in {202, 429, 503}:
             raise _Refused(f"webhook {webhook.number} of {len(body)} bytes: {status} {answer[:200]!r}")
         return status == 202
+
+
+def request_of(target: SplitResult, webhook: Webhook, body: bytes) -> bytes:
+    """The post of a webhook."""
+    head = (
+        f"POST {target.path} HTTP/1.1\r\nHost: {target.netloc}\r\nContent-Type: application/json\r\n"
+        f"webhook-id: {webhook.delivery_id}\r\nContent-Length: {len(body)}\r\n\r\n"
+    ).encode()
+    return head + body
 
 
 class _Connection:
