@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 QUICKSTART = ROOT / "examples" / "quickstart"
 HOOKMILL = Path(sys.executable).with_name("hookmill")
 
-READY_DEADLINE_S = 40.0
+READY_DEADLINE_S = 60.0
 STOP_DEADLINE_S = 25.0
 
 

@@ -23,6 +23,8 @@ DELAYS_S: Final = (0.5, 1.0, 1.5, 2.0, 3.0)
 
 _STANDSTILL_S: Final = 60.0
 """Nothing ended for so long, besides the longest wait for a retry: something is lost, or something hangs."""
+_APPLY_S: Final = 180.0
+"""Each of the functions is loaded once, beside whatever else the machine does."""
 
 
 @dataclass
@@ -135,7 +137,7 @@ async def install_mill(
     }
     project = folder / "project"
     _write_project(project, workload)
-    code, output = await asyncio.to_thread(run_hookmill, "apply", str(project), env=environment)
+    code, output = await asyncio.to_thread(run_hookmill, "apply", str(project), env=environment, deadline_s=_APPLY_S)
     assert code == 0, output
     tokens = TokenFile(project)
     tokens_by_source = {name: str(tokens.get(name)) for name in workload.source_names}

@@ -13,7 +13,8 @@ from tests.faults.mill import Mill, install_mill
 from tests.faults.repeats import count_repeats
 from tests.faults.workload import Workload
 
-RATE = 200.0
+SOURCES = 4
+RATE = 100.0
 WORKERS = 2
 _BETWEEN_S = 2.0
 
@@ -26,7 +27,9 @@ FULL = pytest.param([5.0, 30.0, 90.0] * 20, marks=[pytest.mark.faults_long, pyte
 async def test_a_worker_that_was_frozen_doubles_nothing_and_turns_no_object_back(
     tmp_path: Path, engine: str | None, seed: int, freezes_s: list[float]
 ) -> None:
-    mill = await install_mill(tmp_path, engine, Workload(seed, webhooks=1_000_000, objects=2_000), workers=WORKERS)
+    mill = await install_mill(
+        tmp_path, engine, Workload(seed, webhooks=1_000_000, sources=SOURCES, objects=2_000), workers=WORKERS
+    )
 
     with mill.running(), Ledger(tmp_path / "ledger") as ledger:
         freezing = asyncio.create_task(_freeze(mill, freezes_s))

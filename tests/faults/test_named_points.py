@@ -14,6 +14,7 @@ from tests.faults.repeats import count_repeats
 from tests.faults.trials import trials
 from tests.faults.workload import Workload
 
+SOURCES = 4
 RATE = 100.0
 EXIT_S = 60.0
 """For a start, the leases of the one before to end, and a few rounds of work."""
@@ -38,7 +39,7 @@ PLACES = [
 async def test_nothing_is_lost_by_a_stage_that_ends_at_a_named_point(
     tmp_path: Path, engine: str | None, seed: int, times: int
 ) -> None:
-    mill = await install_mill(tmp_path, engine, Workload(seed, webhooks=1_000_000))
+    mill = await install_mill(tmp_path, engine, Workload(seed, webhooks=1_000_000, sources=SOURCES))
     mill.add("process-2", "process")
     places = PLACES * times
     chance = random.Random(seed)

@@ -15,7 +15,8 @@ from tests.faults.trials import trials
 from tests.faults.workload import Fate, Workload, number_of
 from tests.processes import Process
 
-RATE = 200.0
+SOURCES = 4
+RATE = 100.0
 WEBHOOKS_PER_POISON = 200
 MOST_LOOP_S = 120.0
 
@@ -24,7 +25,7 @@ MOST_LOOP_S = 120.0
 async def test_a_webhook_that_ends_the_worker_three_times_is_a_dead_letter_and_all_others_are_delivered(
     tmp_path: Path, engine: str | None, seed: int, poisons: int
 ) -> None:
-    workload = Workload(seed, poisons * WEBHOOKS_PER_POISON, poison=1 / WEBHOOKS_PER_POISON)
+    workload = Workload(seed, poisons * WEBHOOKS_PER_POISON, sources=SOURCES, poison=1 / WEBHOOKS_PER_POISON)
     mill = await install_mill(tmp_path, engine, workload)
     program = (sys.executable, "-m", "tests.faults.points", POISON, "0")
     worker = mill.add("process-1", "process", program=program)

@@ -12,7 +12,8 @@ from tests.faults.workload import Workload
 
 EVERY_S = (2.0, 3.0)
 DOWN_S = 1.0
-RATE = 200.0
+SOURCES = 4
+RATE = 100.0
 
 
 @trials("count", short=5, full=50, deadline_s=1_800)
@@ -20,7 +21,7 @@ async def test_nothing_accepted_is_lost_by_a_receiver_that_is_killed(
     tmp_path: Path, engine: str | None, seed: int, count: int
 ) -> None:
     webhooks = round(count * (sum(EVERY_S) / 2 + DOWN_S) * RATE)
-    mill = await install_mill(tmp_path, engine, Workload(seed, webhooks))
+    mill = await install_mill(tmp_path, engine, Workload(seed, webhooks, sources=SOURCES))
 
     with mill.running(), Ledger(tmp_path / "ledger") as ledger:
         async with kills(mill, ["ingest"], seed, every_s=EVERY_S, down_s=DOWN_S) as done:

@@ -12,7 +12,8 @@ from tests.faults.trials import trials
 from tests.faults.workload import Workload, now_ms
 
 WORKERS = 3
-RATE = 200.0
+SOURCES = 4
+RATE = 100.0
 MOST_EXIT_S = 25.0
 MOST_REPEATED = 0.005
 
@@ -21,7 +22,7 @@ MOST_REPEATED = 0.005
 async def test_workers_restarted_in_turn_hand_over_what_they_have(
     tmp_path: Path, engine: str | None, seed: int, rounds: int
 ) -> None:
-    mill = await install_mill(tmp_path, engine, Workload(seed, webhooks=1_000_000), workers=WORKERS)
+    mill = await install_mill(tmp_path, engine, Workload(seed, webhooks=1_000_000, sources=SOURCES), workers=WORKERS)
 
     with mill.running(), Ledger(tmp_path / "ledger") as ledger:
         restarting = asyncio.create_task(_restart(mill, rounds))

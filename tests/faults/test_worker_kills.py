@@ -13,7 +13,8 @@ from tests.faults.workload import Workload
 
 EVERY_S = (8.0, 20.0)
 """Not sooner than the killed one's partitions are free again."""
-RATE = 200.0
+SOURCES = 4
+RATE = 100.0
 MOST_REPEATS = 5_000
 MOST_RECOVERY_S = 20.0
 
@@ -22,7 +23,7 @@ MOST_RECOVERY_S = 20.0
 async def test_nothing_is_lost_by_a_worker_that_is_killed_and_little_is_done_again(
     tmp_path: Path, engine: str | None, seed: int, count: int
 ) -> None:
-    mill = await install_mill(tmp_path, engine, Workload(seed, webhooks=1_000_000))
+    mill = await install_mill(tmp_path, engine, Workload(seed, webhooks=1_000_000, sources=SOURCES))
 
     with mill.running(), Ledger(tmp_path / "ledger") as ledger:
         async with kills(mill, ["process-1"], seed, every_s=EVERY_S) as done:
