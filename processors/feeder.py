@@ -23,6 +23,8 @@ _KEEP_ALIVE_S: Final = 5.0
 """A reader that nobody polls looks dead to its group, so a full feeder polls with everything paused."""
 _RETRY_S: Final = 1.0
 _LAG_S: Final = 3.0
+_IDLE_RECORDS: Final = 25
+"""Of a part that is handed out because nothing else waits: what comes a moment later waits until it is done."""
 _SLOW_RECORDS: Final = 8
 """Of a slow lane's span: what a stop waits for. With the default time limit all of them end within `REVOKE_WAIT_S`."""
 
@@ -32,10 +34,10 @@ class Feeder:
 
     For each span of `next_span`: `begin` says whether working on it makes sense; if so, `finish` when all its effects
     are durable, and `end` in any case. A span that ended unfinished holds its partition's position until it is
-    delivered again. Spans of the topics `when_idle` are handed out while there are no others. Spans of the topics
-    `one_by_one` are handed out by `next_slow_span`, small ones, of each partition one after the other; such a partition
-    is read no further meanwhile, whatever it takes, and keeps nothing else from being read. Memory held is up to
-    `max_spans`, one span of each partition of `one_by_one`, and one poll, 1 MiB or one larger record each.
+    delivered again. Spans of some topics are handed out in parts, of each partition one after the other; such a
+    partition is read no further meanwhile, whatever it takes, and keeps nothing else from being read: of the topics
+    `when_idle` while no span of another topic waits, of the topics `one_by_one` by `next_slow_span`. Memory held is up
+    to `max_spans`, one span of each partition of these topics, and one poll, 1 MiB or one larger record each.
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class Feeder:
         self._waiting: asyncio.PriorityQueue[tuple[bool, int, Span]] = asyncio.PriorityQueue()
         self._order = itertools.count()
         self._one_by_one = frozenset(one_by_one)
-        self._slow: dict[TopicPartition, deque[Span]] = {}
-        """By paused partition: the span that is handed out, and those that follow it."""
+        self._part_records = dict.fromkeys(when_idle, _IDLE_RECORDS) | dict.fromkeys(one_by_one, _SLOW_RECORDS)
+        """By topic whose spans are handed out in parts: how many records are one."""
+        self._parts: dict[TopicPartition, deque[Span]] = {}
+        """By paused partition: the part that is handed out, and those that follow it."""
         self._slow_ready: asyncio.Queue[Span] = asyncio.Queue()
         self._held = 0
         self._started: dict[int, Span] = {}
@@ -157,24 +161,30 @@ class Feeder:
                 continue
             finally:
                 if not has_room:
-                    self.reader.resume(self.reader.assignment() - self._slow.keys())
+                    self.reader.resume(self.reader.assignment() - self._parts.keys())
             for span in spans:
-                if span.partition.topic in self._one_by_one:
-                    self._hand_out_slowly(span)
+                if span.partition.topic in self._part_records:
+                    self._hand_out_in_parts(span, self._part_records[span.partition.topic])
                 elif self._tracker.delivered(span):
                     self._held += 1
-                    self._waiting.put_nowait((span.partition.topic in self._when_idle, next(self._order), span))
+                    self._hand_out(span)
 
-    def _hand_out_slowly(self, span: Span) -> None:
+    def _hand_out_in_parts(self, span: Span, records: int) -> None:
         parts = deque(
             part
-            for first in range(0, len(span.records), _SLOW_RECORDS)
-            if self._tracker.delivered(part := Span(span.partition, span.records[first : first + _SLOW_RECORDS]))
+            for first in range(0, len(span.records), records)
+            if self._tracker.delivered(part := Span(span.partition, span.records[first : first + records]))
         )
         if parts:
-            self._slow[span.partition] = parts
+            self._parts[span.partition] = parts
             self.reader.pause([span.partition])
-            self._slow_ready.put_nowait(parts[0])
+            self._hand_out(parts[0])
+
+    def _hand_out(self, span: Span) -> None:
+        if span.partition.topic in self._one_by_one:
+            self._slow_ready.put_nowait(span)
+        else:
+            self._waiting.put_nowait((span.partition.topic in self._when_idle, next(self._order), span))
 
     async def _commit_regularly(self) -> None:
         while True:
@@ -212,28 +222,28 @@ class Feeder:
         return True
 
     def _release(self, span: Span) -> None:
-        if span.partition.topic in self._one_by_one:
+        if span.partition.topic in self._part_records:
             self._hand_out_after(span)
         else:
             self._held -= 1
         self._changed.set()
 
     def _hand_out_after(self, span: Span) -> None:
-        parts = self._slow.get(span.partition)
+        parts = self._parts.get(span.partition)
         # A partition that went and came back has other spans.
         if parts is None or parts[0] is not span:
             return
         parts.popleft()
         if parts:
-            self._slow_ready.put_nowait(parts[0])
+            self._hand_out(parts[0])
         else:
-            del self._slow[span.partition]
+            del self._parts[span.partition]
             self.reader.resume([span.partition])
 
     def _forget(self, partitions: Collection[TopicPartition]) -> None:
         self._tracker.revoked(partitions)
         for partition in partitions:
-            self._slow.pop(partition, None)
+            self._parts.pop(partition, None)
             metrics.forget_lag(partition)
 
 

@@ -113,34 +113,51 @@ async def test_a_failed_webhook_waits_as_part_of_its_replay() -> None:
     assert found.items() >= {name.replace("_", "-"): value for name, value in asked.items()}.items()
 
 
-async def test_spans_of_a_replay_wait_until_no_other_span_does() -> None:
+async def test_a_replay_is_handed_out_in_parts_and_keeps_no_live_webhook_waiting() -> None:
     live, replay = TopicPartition("webhooks", 0), TopicPartition("webhooks.replay", 0)
     readers: list[ScriptedReader] = []
     feeder = Feeder(
         lambda listener: readers.append(ScriptedReader(listener)) or readers[0],  # type: ignore[func-returns-value]
-        max_spans=10,
+        max_spans=1,  # so that nothing is read while one waits that counts
         commit_interval_s=0.01,
         when_idle=["webhooks.replay"],
     )
     await feeder.assigned([live, replay])
-    readers[0].script = [[span_at(replay, 0), span_at(live, 0)], [span_at(replay, 1)], [span_at(live, 1)]]
+    reader = readers[0]
+    reader.script = [[span_at(replay, 0, 60), span_at(live, 0)]]
     running = asyncio.create_task(feeder.run())
+    taken: list[Span] = []
+
+    async def work_on_next() -> None:
+        taken.append(span := await feeder.next_span())
+        assert feeder.begin(span)
+        feeder.finish(span)
+        feeder.end(span)
+
     try:
         async with asyncio.timeout(5):
-            while readers[0].script:
+            await work_on_next()
+            await work_on_next()
+            reader.script = [[span_at(live, 1)]]
+            while reader.script:
                 await asyncio.sleep(0.001)
-            taken = [await feeder.next_span() for _ in range(4)]
+            was_paused = replay in reader.paused
+            for _ in range(3):
+                await work_on_next()
     finally:
         running.cancel()
         await asyncio.wait([running])
 
-    assert [(span.partition.topic, span.records[0].offset) for span in taken] == [
-        ("webhooks", 0),
-        ("webhooks", 1),
-        ("webhooks.replay", 0),
-        ("webhooks.replay", 1),
+    assert [(span.partition.topic, span.records[0].offset, len(span.records)) for span in taken] == [
+        ("webhooks", 0, 1),
+        ("webhooks.replay", 0, 25),
+        ("webhooks", 1, 1),
+        ("webhooks.replay", 25, 25),
+        ("webhooks.replay", 50, 10),
     ]
+    assert (was_paused, replay in reader.paused) == (True, False)
 
 
-def span_at(place: TopicPartition, offset: int) -> Span:
-    return Span(place, (Record(*place, offset, 0, None, b"", ()),))
+def span_at(place: TopicPartition, offset: int, count: int = 1) -> Span:
+    records = (Record(*place, number, 0, None, b"", ()) for number in range(offset, offset + count))
+    return Span(place, tuple(records))
