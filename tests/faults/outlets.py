@@ -19,10 +19,11 @@ DRAIN_S = 120.0
 
 
 class Timed:
-    """A sink that notes how long each event took from its sending until it was written."""
+    """A sink that notes how long each event, of one source if named, took from its sending until it was written."""
 
-    def __init__(self, real: Sink) -> None:
+    def __init__(self, real: Sink, source: str | None = None) -> None:
         self._real = real
+        self._source = source
         self.took_s: list[float] = []
 
     async def __aenter__(self) -> Self:
@@ -37,7 +38,8 @@ class Timed:
     async def write(self, batch: Sequence[Message]) -> None:
         await self._real.write(batch)
         now_s = time.time()
-        self.took_s += [now_s - sent_at_s(message) for message in batch if isinstance(message, Event)]
+        events = [message for message in batch if isinstance(message, Event)]
+        self.took_s += [now_s - sent_at_s(event) for event in events if self._source in {None, event.source}]
 
     def taken(self) -> list[float]:
         """What was noted since the last call, in order of length."""

@@ -47,23 +47,31 @@ class Story:
             self._ran[version, number] += 1
             if self._ran[version, number] <= max(0, self._chance(number, "fate").randrange(10) - 6):
                 return failed(Status.ERROR)
-            thing = {"collection": "things", "id": self._id(number), "properties": self.written(version, number)}
-            return ok([], [thing])
+            thing = {"collection": "things", "id": self._id(number)}
+            properties = self.written(version, number)
+            return ok([], [thing | ({"deleted": True} if properties is None else {"properties": properties})])
 
         return run
 
-    def written(self, version: str, number: int) -> dict[str, str | None]:
-        """What the webhook sets in this version; `None` clears."""
+    def written(self, version: str, number: int) -> dict[str, str | None] | None:
+        """What the webhook sets in this version, where `None` clears; `None` when it deletes the object."""
         chance = self._chance(number, version)
+        if chance.random() < 0.1:
+            return None
         names = chance.sample(PROPERTIES, chance.choice((1, 2, 4, 8)))
         return {name: chance.choice((None, f"{version} {number}", f"{name}")) for name in names}
 
     def expected(self) -> dict[str, dict[str, str]]:
-        """Of each property the latest webhook's value: the new version's where it sets it, else the old one's."""
+        """Every webhook in the order of receipt, of each what the old version writes and then what the new one does."""
         found: dict[str, dict[str, str | None]] = {}
         for number in range(self.webhooks):
-            writes = self.written("old", number) | self.written("new", number)
-            found.setdefault(str(self._id(number)), {}).update(writes)
+            thing = str(self._id(number))
+            for version in ("old", "new"):
+                properties = self.written(version, number)
+                if properties is None:
+                    found.pop(thing, None)
+                else:
+                    found.setdefault(thing, {}).update(properties)
         return {name: {key: value for key, value in row.items() if value is not None} for name, row in found.items()}
 
     def _id(self, number: int) -> int:
