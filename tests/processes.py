@@ -169,7 +169,9 @@ def started(*processes: Process) -> Iterator[None]:
     """All are ready; at the end those still running are killed."""
     try:
         for process in processes:
-            process.start()
+            process.launch()
+        for process in processes:
+            process.until_ready()
         yield
     finally:
         for process in processes:

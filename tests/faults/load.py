@@ -28,12 +28,14 @@ async def load(
     rate: float,
     patience_s: float = 5.0,
     is_over: Callable[[], bool] = lambda: False,
+    go: asyncio.Event | None = None,
 ) -> None:
-    """Every webhook was accepted, at most `rate` new ones a second; none is begun once it `is_over`.
+    """Every webhook was accepted, at most `rate` new ones a second; none is begun once it `is_over`, nor while `go` is
+    not set.
 
     A webhook that fails once does so for up to `patience_s` after each post, then never: less than the ladder waits.
     """
-    sender = _Sender(mill.urls, ledger, rate, patience_s, is_over)
+    sender = _Sender(mill.urls, ledger, rate, patience_s, is_over, go)
     async with asyncio.TaskGroup() as tasks:
         for connection in range(CONNECTIONS):
             numbers = range(connection, mill.workload.webhooks, CONNECTIONS)
@@ -42,7 +44,13 @@ async def load(
 
 class _Sender:
     def __init__(
-        self, urls: Mapping[str, str], ledger: Ledger, rate: float, patience_s: float, is_over: Callable[[], bool]
+        self,
+        urls: Mapping[str, str],
+        ledger: Ledger,
+        rate: float,
+        patience_s: float,
+        is_over: Callable[[], bool],
+        go: asyncio.Event | None,
     ) -> None:
         self._targets = {source: urlsplit(url) for source, url in urls.items()}
         self._ledger = ledger
@@ -50,6 +58,7 @@ class _Sender:
         self._patience_ms = round(patience_s * 1_000)
         self._next = time.monotonic()
         self._is_over = is_over
+        self._go = go
 
     async def post_all(self, webhooks: Iterable[Webhook]) -> None:
         connection = _Connection()
@@ -65,6 +74,8 @@ class _Sender:
 
     async def _turn(self) -> None:
         """Turns that were missed while the receiver was away are not made up for all at once."""
+        if self._go is not None:
+            await self._go.wait()
         now = time.monotonic()
         self._next = max(self._next, now - 1.0) + self._interval_s
         if self._next > now:

@@ -8,6 +8,7 @@ Ends with exit code 0 when everything holds. The folder of a run that fails is k
 import argparse
 import asyncio
 import contextlib
+import itertools
 import math
 import random
 import shutil
@@ -32,7 +33,10 @@ EVERY_S = (5.0, 20.0)
 _DELAYS_S = (1.0, 2.0, 5.0, 30.0, 100.0)
 _PATIENCE_S = 120.0
 """Less than the ladder waits: a webhook that fails once, and again wherever a runner was killed, gets through."""
-_PROGRESS_S = 30.0
+_MOST_WAITING = 20_000
+"""Accepted and not ended: then the provider pauses. A webhook that waited longer than the patience would not fail."""
+_LOOK_S = 2.0
+_LOOKS_PER_LINE = 15
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ async def run(marathon: Marathon, folder: Path, bootstrap_servers: str | None) -
     with mill.running(), Ledger(folder / "ledger") as ledger:
         async with (
             kills(mill, VICTIMS, marathon.seed, every_s=marathon.every_s) as killed,
-            _progress(mill, ledger, killed),
+            _watched(mill, ledger, killed) as go,
         ):
             await load(
                 mill,
@@ -82,6 +86,7 @@ async def run(marathon: Marathon, folder: Path, bootstrap_servers: str | None) -
                 rate=marathon.rate,
                 patience_s=_PATIENCE_S,
                 is_over=lambda: time.monotonic() - began > marathon.at_most_s,
+                go=go,
             )
             load_s = time.monotonic() - began
             await killed.reach(marathon.kills)
@@ -91,21 +96,29 @@ async def run(marathon: Marathon, folder: Path, bootstrap_servers: str | None) -
 
 
 @contextlib.asynccontextmanager
-async def _progress(mill: Mill, ledger: Ledger, killed: Killed) -> AsyncIterator[None]:
-    async def tell() -> None:
-        began = time.monotonic()
-        while True:
-            await asyncio.sleep(_PROGRESS_S)
-            events = await asyncio.to_thread(mill.count_events)
-            print(
-                f"{time.monotonic() - began:6.0f} s  {len(ledger.accepted):,} accepted, {events:,} events", flush=True
-            )
+async def _watched(mill: Mill, ledger: Ledger, killed: Killed) -> AsyncIterator[asyncio.Event]:
+    """A line now and then while it lasts; the event is set while not too many webhooks wait."""
+    go = asyncio.Event()
+    go.set()
 
-    telling = asyncio.create_task(tell())
+    async def watch() -> None:
+        began = time.monotonic()
+        for look in itertools.count(1):
+            await asyncio.sleep(_LOOK_S)
+            events, accepted = await asyncio.to_thread(mill.count_events), len(ledger.accepted)
+            if accepted - events < _MOST_WAITING + mill.workload.always_fails * accepted:
+                go.set()
+            else:
+                go.clear()
+            if look % _LOOKS_PER_LINE == 0:
+                seconds = time.monotonic() - began
+                print(f"{seconds:6.0f} s  {accepted:,} accepted, {events:,} events, {killed.kills} kills", flush=True)
+
+    watching = asyncio.create_task(watch())
     try:
-        yield
+        yield go
     finally:
-        telling.cancel()
+        watching.cancel()
 
 
 def main() -> int:

@@ -4,11 +4,11 @@ import pytest
 
 
 def trials(name: str, *, short: int, full: int, deadline_s: float) -> pytest.MarkDecorator:
-    """The test takes `name`: once `short`, within 300 s, and once `full`, within `deadline_s`."""
+    """The test takes `name`: once `short`, within 600 s, and once `full`, within `deadline_s`."""
     return pytest.mark.parametrize(
         name,
         [
-            pytest.param(short, marks=[pytest.mark.faults, pytest.mark.timeout(300)]),
+            pytest.param(short, marks=[pytest.mark.faults, pytest.mark.timeout(600)]),
             pytest.param(full, marks=[pytest.mark.faults_long, pytest.mark.timeout(deadline_s)]),
         ],
     )
