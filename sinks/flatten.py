@@ -84,3 +84,16 @@ def scalar(value: JsonValue) -> Scalar:
     if kind is int and not -_MAX_INTEGER <= value <= _MAX_INTEGER:
         return str(value)
     return value  # type: ignore[no-any-return]  # JSON has no other kinds
+
+
+def as_text(value: Scalar) -> str:
+    """The value in a column of text: `true`, `7`, `1.5`; text as it is."""
+    match value:
+        case str():
+            return value
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return repr(value).removesuffix(".0")
+        case _:
+            return str(value)

@@ -195,7 +195,7 @@ def _report_renamed(source: str, collection: str, table: str) -> None:
     """Said once by each process; hostile names without end are not."""
     if (source, collection) not in _reported and len(_reported) < _MAX_REPORTED:
         _reported.add((source, collection))
-        logger.warning("collection.renamed", source=source, collection=collection, table=table)
+        logger.warning("collection.renamed", source=source, collection=collection[:100], table=table)
 
 
 def _event_rows(event: Event) -> Iterator[tuple[TableKey, Row]]:

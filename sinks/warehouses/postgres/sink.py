@@ -28,6 +28,9 @@ T = TypeVar("T")
 _ATTEMPTS: Final = 8
 """Of one batch: two to bring the schema up to it, and some for other workers that are faster."""
 
+_MAX_CHANGES: Final = 50
+"""Of the schema in one transaction: a batch may need a thousand tables, and a slow server must come on with them."""
+
 _MAX_REFUSED: Final = 100
 """Messages refused in one go. The worker comes again with the rest; all of a batch would take longer than it has."""
 
@@ -184,10 +187,14 @@ class PostgresWarehouse:
 
     def _change_schema(self, batch: Sequence[Message], misfits: Misfits) -> None:
         assert self._tables is not None
-        with self._transaction(_EXCLUSIVE):
-            self._tables.refresh()
-            self._tables.carry_out(lay_out(batch, self._tables.columns, self._rules).changes)
-            self._tables.widen(misfits)
+        is_done = False
+        while not is_done:
+            with self._transaction(_EXCLUSIVE):
+                self._tables.refresh()
+                changes = lay_out(batch, self._tables.columns, self._rules).changes
+                self._tables.carry_out(changes[:_MAX_CHANGES])
+                self._tables.widen(misfits)
+            is_done = len(changes) <= _MAX_CHANGES
         self._tables.forget()
 
     def _find_refused(self, batch: Sequence[Message], first: int, found: dict[int, str]) -> None:

@@ -96,10 +96,11 @@ class Tables:
 
     def carry_out(self, changes: Iterable[Change]) -> None:
         """The tables have what `changes` ask for. Only with the schema locked, as `widen`."""
+        taken: dict[str, set[str]] = {}
         for change in changes:
             match change:
                 case CreateTable():
-                    self._create(change)
+                    self._create(change, taken)
                 case AddColumns():
                     for column, column_type in change.columns.items():
                         self._add(change.key, column_name(column), column_type)
@@ -150,14 +151,17 @@ class Tables:
             self._types.setdefault(key, {})[column] = TYPES_BY_NAME.get(type_name)
         self._columns = {key: {_as_ruled(name) for name in types} for key, types in self._types.items()}
 
-    def _create(self, change: CreateTable) -> None:
+    def _create(self, change: CreateTable, taken: dict[str, set[str]]) -> None:
+        """`taken` has the names of each schema that was looked at, and gets the new one."""
         key = change.key
         schema = self._schema or _schema_for(key.schema)
-        if self._connection.execute(SELECT_SCHEMA, [schema]).fetchone() is None:
-            self._connection.execute(create_schema(schema))
-        taken = self._taken(schema)
+        if schema not in taken:
+            if self._connection.execute(SELECT_SCHEMA, [schema]).fetchone() is None:
+                self._connection.execute(create_schema(schema))
+            taken[schema] = self._taken(schema)
         plain = f"{key.schema}__{key.name}" if self._schema else key.name
-        name = next(candidate for candidate in _candidates(plain, key) if candidate not in taken)
+        name = next(candidate for candidate in _candidates(plain, key) if candidate not in taken[schema])
+        taken[schema].add(name)
         columns = {column_name(column): column_type for column, column_type in change.columns.items()}
         self._connection.execute(create_table((schema, name), key.kind, columns.items()))
         self._connection.execute(in_schema(INSERT_CATALOG, self._home), (schema, name, *key))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from sinks import flatten
 from sinks.flatten import Scalar
 from sinks.schema import ColumnType
 
@@ -60,16 +61,8 @@ def wider_type(values: Sequence[Scalar], column_type: ColumnType) -> ColumnType 
 
 
 def as_text(value: Scalar) -> str:
-    """The value as PostgreSQL would write it: `true`, `7`, `1.5`; text as it is, but for NUL."""
-    match value:
-        case str():
-            return value.replace("\x00", "\u2400")
-        case bool():
-            return "true" if value else "false"
-        case float():
-            return repr(value).removesuffix(".0")
-        case _:
-            return str(value)
+    """The value as PostgreSQL would write it; text as it is, but for NUL, which it cannot hold."""
+    return flatten.as_text(value).replace("\x00", "\u2400")
 
 
 def _as_reals(values: Sequence[Scalar], kinds: set[type]) -> Sequence[Cell] | None:

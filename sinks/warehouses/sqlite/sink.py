@@ -18,6 +18,7 @@ from sinks.warehouses.sqlite.failures import BUSY_TIMEOUT_S, failure_of
 from sinks.warehouses.sqlite.objects import write_objects
 from sinks.warehouses.sqlite.statements import TRIAL, delete_older, insert_event
 from sinks.warehouses.sqlite.tables import Tables
+from sinks.warehouses.sqlite.values import fitted
 
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",  # readers see the last batch while the next one is written
@@ -118,9 +119,10 @@ class SqliteWarehouse:
             self._delete_older(connection, schema, generations)
         for key, rows in layout.events.items():
             for columns, values in _by_columns(rows):
-                connection.executemany(insert_event(self._tables.name(key), columns), values)
+                cells = fitted(columns, values, self._tables.texts(key))
+                connection.executemany(insert_event(self._tables.name(key), columns), cells)
         for key, writes in layout.objects.items():
-            write_objects(connection, self._tables.name(key), self._tables.columns[key], writes)
+            write_objects(connection, self._tables, key, writes)
 
     def _delete_older(self, connection: sqlite3.Connection, schema: str, generations: dict[str, int]) -> None:
         """In every event table of the schema: the new version of a function may call the event otherwise."""

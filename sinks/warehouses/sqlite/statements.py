@@ -31,18 +31,19 @@ INSERT_CATALOG: Final = 'INSERT OR REPLACE INTO "_hookmill_tables" VALUES (?, ?,
 
 SELECT_NAMES: Final = "SELECT lower(name) FROM sqlite_master"
 SELECT_COLUMNS: Final = """\
-SELECT m.name, c.name FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c WHERE m.type = 'table'"""
+SELECT m.name, c.name, c.type FROM sqlite_master AS m JOIN pragma_table_info(m.name) AS c WHERE m.type = 'table'"""
 
 TRIAL: Final = ('CREATE TABLE IF NOT EXISTS "_hookmill_check" ("id")', 'DROP TABLE "_hookmill_check"')
 """What a check does; the second leaves nothing of the first."""
 
-_DECLARED: Final = {
+DECLARED: Final = {
     ColumnType.INTEGER: "",
     ColumnType.REAL: "",
     ColumnType.BOOLEAN: "",
-    ColumnType.TIMESTAMP: " TEXT",
-    ColumnType.TEXT: " TEXT",
+    ColumnType.TIMESTAMP: "TEXT",
+    ColumnType.TEXT: "TEXT",
 }
+"""Types of columns, as SQLite is told and tells them."""
 
 # ruff: noqa: S608 in this module every name goes through `quoted`
 
@@ -108,7 +109,7 @@ def delete_object(table: str) -> str:
 
 
 def _definition(name: str, column_type: ColumnType) -> str:
-    return quoted(name) + _DECLARED[column_type]
+    return f"{quoted(name)} {DECLARED[column_type]}".rstrip()
 
 
 def _list(columns: Iterable[str]) -> str:

@@ -3,12 +3,14 @@
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import closing
+from typing import Final
 
 from sinks.naming import with_hash
-from sinks.schema import AddColumns, Change, CreateTable, TableKey, TableKind
+from sinks.schema import AddColumns, Change, ColumnType, CreateTable, TableKey, TableKind
 from sinks.warehouses.sqlite.statements import (
     CREATE_CATALOG,
     CREATE_TOMBSTONES,
+    DECLARED,
     DELETE_TOMBSTONES,
     INSERT_CATALOG,
     SELECT_CATALOG,
@@ -19,6 +21,9 @@ from sinks.warehouses.sqlite.statements import (
     create_table,
 )
 
+_TEXT: Final = DECLARED[ColumnType.TEXT]
+_OUR_OWN: Final = {"id", VERSIONS_COLUMN}
+
 
 class Tables:
     """Our tables as the current transaction sees them. Only used within a transaction of `connection`."""
@@ -26,6 +31,7 @@ class Tables:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._columns: dict[TableKey, set[str]] = {}
+        self._texts: dict[TableKey, set[str]] = {}
         self._names: dict[TableKey, str] = {}
         self._schema_version: int | None = None
 
@@ -37,6 +43,10 @@ class Tables:
     def name(self, key: TableKey) -> str:
         """What the table is called in the file."""
         return self._names[key]
+
+    def texts(self, key: TableKey) -> Set[str]:
+        """Columns that hold text and nothing else, but for those of our own."""
+        return self._texts[key]
 
     def refresh(self) -> None:
         """Known as they are now: another process may have changed them, or removed some."""
@@ -51,40 +61,52 @@ class Tables:
 
     def carry_out(self, changes: Iterable[Change]) -> None:
         """The tables have what `changes` ask for."""
+        taken: set[str] = set()
         for change in changes:
             match change:
                 case CreateTable():
-                    self._create(change)
+                    taken = taken or {name for (name,) in self._connection.execute(SELECT_NAMES)}
+                    taken.add(self._create(change, taken))
                 case AddColumns():
                     for column, column_type in change.columns.items():
                         self._connection.execute(add_column(self._names[change.key], column, column_type))
                     self._columns[change.key].update(change.columns)
+                    self._texts[change.key].update(_texts(change.columns))
 
     def _load(self) -> None:
         self._connection.execute(CREATE_CATALOG)
         self._connection.execute(CREATE_TOMBSTONES)
-        by_name: dict[str, set[str]] = {}
+        by_name: dict[str, dict[str, str]] = {}
         with closing(self._connection.execute(SELECT_COLUMNS)) as found:
-            for table, column in found:
-                by_name.setdefault(table, set()).add(column)
+            for table, column, declared in found:
+                by_name.setdefault(table, {})[column] = declared
         self._names = {
             TableKey(schema, name, TableKind(kind)): table
             for table, schema, name, kind in self._connection.execute(SELECT_CATALOG).fetchall()
             if table in by_name
         }
-        self._columns = {key: by_name[table] for key, table in self._names.items()}
+        self._columns = {key: set(by_name[table]) for key, table in self._names.items()}
+        self._texts = {
+            key: {column for column, declared in by_name[table].items() if declared == _TEXT} - _OUR_OWN
+            for key, table in self._names.items()
+        }
 
-    def _create(self, change: CreateTable) -> None:
+    def _create(self, change: CreateTable, taken: Set[str]) -> str:
         key = change.key
-        taken = {name for (name,) in self._connection.execute(SELECT_NAMES)}
         name = next(candidate for candidate in _candidates(key) if candidate not in taken)
         self._connection.execute(create_table(name, key.kind, change.columns.items()))
         self._connection.execute(INSERT_CATALOG, (name, *key))
         self._connection.execute(DELETE_TOMBSTONES, (name,))  # of a table that somebody dropped, to have it made anew
         self._names[key] = name
         self._columns[key] = {"id", *change.columns}
+        self._texts[key] = _texts(change.columns)
         if key.kind is TableKind.OBJECTS:
             self._columns[key].add(VERSIONS_COLUMN)
+        return name
+
+
+def _texts(columns: Mapping[str, ColumnType]) -> set[str]:
+    return {column for column, column_type in columns.items() if DECLARED[column_type] == _TEXT} - _OUR_OWN
 
 
 def _candidates(key: TableKey) -> Iterator[str]:
