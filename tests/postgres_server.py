@@ -104,6 +104,10 @@ class PostgresServer:
         known = {"host": "127.0.0.1", "port": self._port, "user": "postgres", "password": PASSWORD}
         return psycopg.connect(**{**known, "dbname": database, "connect_timeout": 5, **parameters}, autocommit=True)
 
+    def log(self) -> str:
+        """What it has written so far."""
+        return (self._folder / "log").read_text(errors="replace")
+
     def address(self, database: str, *, schema: str | None = None, user: str = "postgres") -> Address:
         """For a sink; the password is to be in the environment, as `PASSWORD_ENV`."""
         parameters = {"host": "127.0.0.1", "port": str(self._port), "dbname": database, "user": user}
@@ -149,13 +153,21 @@ class Database:
 
     def rows(self, schema: str, table: str) -> dict[str, dict[str, Any]]:
         """Rows by id, without our own columns and without nulls."""
-        statement = psycopg.sql.SQL("SELECT * FROM {}").format(psycopg.sql.Identifier(schema, table))
+        return self.content(schema, table)[table]
+
+    def content(self, schema: str, *tables: str) -> dict[str, dict[str, dict[str, Any]]]:
+        """Rows as by `rows`, by table."""
+        found: dict[str, dict[str, dict[str, Any]]] = {}
         with self.server.connect(self.name, row_factory=psycopg.rows.dict_row) as connection:
-            found: list[Any] = connection.execute("SET TimeZone = 'UTC'") and connection.execute(statement).fetchall()
-        return {
-            row["id"]: {name: value for name, value in row.items() if name != "_versions" and value is not None}
-            for row in found
-        }
+            connection.execute("SET TimeZone = 'UTC'")
+            for table in tables:
+                statement = psycopg.sql.SQL("SELECT * FROM {}").format(psycopg.sql.Identifier(schema, table))
+                rows: list[Any] = connection.execute(statement).fetchall()
+                found[table] = {
+                    row["id"]: {name: value for name, value in row.items() if name != "_versions" and value is not None}
+                    for row in rows
+                }
+        return found
 
     def types(self, schema: str, table: str) -> dict[str, str]:
         """Names and types of columns."""

@@ -1,19 +1,23 @@
 """The contract of `sinks.contract.Sink` for warehouses: every one passes this suite on its real engine."""
 
+import asyncio
 import random
+import re
+import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
-from sinks.contract import Message, RecordRejected, Sink, SourcedObject
+from sinks.contract import Message, RecordRejected, Sink, SinkUnavailable, SourcedObject
 from sinks.rules import DEFAULT, Merge, Names, Rules
 from sinks.warehouses.postgres.sink import PostgresWarehouse
 from sinks.warehouses.sqlite import SqliteWarehouse
 from tests.postgres_server import PostgresServer
-from tests.sinks.database import rows
+from tests.sinks.database import rows, tables
 from tests.sinks.messages import RECEIVED_AT, deletion, event, write
 
 SEED = 20_261_123
@@ -34,6 +38,14 @@ class Warehouse(Protocol):
         """Rows by id, without columns of our own and without nulls."""
         ...
 
+    def tables(self, source: str) -> dict[str, dict[str, dict[str, Any]]]:
+        """All tables of the source, each as by `rows`."""
+        ...
+
+    def statements(self) -> AbstractContextManager[list[str]]:
+        """All SQL that sinks send within the context; the list is complete when it is left."""
+        ...
+
 
 class _Sqlite:
     nul = "\x00"
@@ -48,6 +60,25 @@ class _Sqlite:
     def rows(self, source: str, table: str) -> dict[str, dict[str, Any]]:
         return rows(self._file, f"{source}__{table}")
 
+    def tables(self, source: str) -> dict[str, dict[str, dict[str, Any]]]:
+        prefix = f"{source}__"
+        names = [name for name in tables(self._file) if name.startswith(prefix)]
+        return {name.removeprefix(prefix): rows(self._file, name) for name in names}
+
+    @contextmanager
+    def statements(self) -> Iterator[list[str]]:
+        seen: list[str] = []
+        connect = sqlite3.connect
+
+        def traced(*arguments: Any, **options: Any) -> sqlite3.Connection:
+            connection: sqlite3.Connection = connect(*arguments, **options)
+            connection.set_trace_callback(seen.append)
+            return connection
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sqlite3, "connect", traced)
+            yield seen
+
 
 class _Postgres:
     nul = "\u2400"
@@ -60,8 +91,27 @@ class _Postgres:
         return PostgresWarehouse(self._database.address(), rules)
 
     def rows(self, source: str, table: str) -> dict[str, dict[str, Any]]:
-        found = self._database.rows(source, table)
-        return {key: {name: _as_iso(value) for name, value in row.items()} for key, row in found.items()}
+        return self._rows(source, table)[table]
+
+    def tables(self, source: str) -> dict[str, dict[str, dict[str, Any]]]:
+        prefix = f"{source}."
+        names = [name.removeprefix(prefix) for name in self._database.tables() if name.startswith(prefix)]
+        return self._rows(source, *names)
+
+    def _rows(self, source: str, *tables: str) -> dict[str, dict[str, dict[str, Any]]]:
+        return {
+            table: {key: {name: _as_iso(value) for name, value in row.items()} for key, row in found.items()}
+            for table, found in self._database.content(source, *tables).items()
+        }
+
+    @contextmanager
+    def statements(self) -> Iterator[list[str]]:
+        seen: list[str] = []
+        before = len(self._database.server.log())
+        self._database.query(f"ALTER DATABASE {self._database.name} SET log_statement = 'all'")
+        yield seen
+        entries = re.split(r"^\d{4}-\d\d-\d\d .*?\[\d+\] ", self._database.server.log()[before:], flags=re.MULTILINE)
+        seen += [entry for entry in entries if re.match("LOG:  (statement|execute .*?):", entry)]
 
 
 def _as_iso(value: Any) -> Any:
@@ -323,6 +373,150 @@ async def test_a_value_of_another_type_is_kept(warehouse: Warehouse) -> None:
 
     found = warehouse.rows("pipedrive", "deals")
     assert tuple(found[str(index)]["value"] for index in range(7)) == warehouse.mixed
+
+
+VALUES = {
+    "integer": (7, {"7", "7.0"}),
+    "large": (2**53 + 1, {"9007199254740993"}),
+    "float": (0.1 + 0.2, {"0.30000000000000004"}),
+    "date": ("2026-11-23", {"2026-11-23", "2026-11-23T00:00:00.000Z"}),
+    "text": ("007", {"007"}),
+    "list": ([1, "a"], {'[1,"a"]'}),
+    "boolean": (True, {"True", "true", "1"}),
+}
+"""Values of a column, and what of each may be found in it or in its variant."""
+
+
+@pytest.mark.parametrize("first", VALUES)
+async def test_a_column_loses_nothing_whatever_came_first(warehouse: Warehouse, first: str) -> None:
+    others = [write(name, 1, {"value": value}) for name, (value, _) in VALUES.items() if name != first]
+    cleared = [write(f"{name} cleared", 1, {"value": value}) for name, (value, _) in VALUES.items()]
+    nulls = [write(f"{name} cleared", 2, {"value": None}) for name in VALUES]
+
+    await written(warehouse, [write(first, 1, {"value": VALUES[first][0]})], *([message] for message in others))
+    await written(warehouse, [write("object", 1, {"value": {"first name": "Ann", "n": 1}})], cleared, nulls)
+
+    found = {
+        name: {str(value) for column, value in row.items() if column in ("value", "value__text")}
+        for name, row in warehouse.rows("pipedrive", "deals").items()
+    }
+    for name, (_, texts) in VALUES.items():
+        assert len(found[name]) == 1
+        assert found[name] <= texts
+        assert found[f"{name} cleared"] == set()
+    row = warehouse.rows("pipedrive", "deals")["object"]
+    assert (row["value_first_name"], row["value_n"]) == ("Ann", 1)
+
+
+async def test_several_workers_make_the_same_tables_and_columns_at_the_same_time(warehouse: Warehouse) -> None:
+    """Each table and each column is new to all of them."""
+    batches = [
+        [
+            write(f"{number}", number, {f"p{number}": number, f"q{number}": f"text {number}"}, collection=f"c{table}"),
+            event(f"m{number}", event=f"Event {table}", properties={f"p{number}": number}),
+        ]
+        for table in range(4)
+        for number in range(table * 5, table * 5 + 5)
+    ]
+
+    async def work() -> None:
+        async with warehouse.sink() as sink:
+            for batch in batches:
+                while True:
+                    try:
+                        await sink.write(batch)
+                        break
+                    except SinkUnavailable:  # as its worker: the same batch again
+                        continue
+
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(3):
+            workers.create_task(work())
+
+    assert warehouse.tables("pipedrive").keys() == {
+        "tracks",
+        *(f"{name}{n}" for name in ("c", "event_") for n in range(4)),
+    }
+    for table in range(4):
+        numbers = range(table * 5, table * 5 + 5)
+        objects, events = (warehouse.rows("pipedrive", f"{name}{table}") for name in ("c", "event_"))
+        assert objects == {f"{n}": {"id": f"{n}", f"p{n}": n, f"q{n}": f"text {n}", **STANDARD} for n in numbers}
+        assert {key: row[f"p{key[1:]}"] for key, row in events.items()} == {f"m{n}": n for n in numbers}
+
+
+MARK = "pwned"
+"""In every hostile name that is no keyword: outside of quotes no statement may have it."""
+KEYWORDS = (
+    "select", "ORDER", "order", "Table", "user", "group", "null", "primary key", "default", "join", "end", "all", "id",
+    "ID", "_id", "received_at", "_versions", "xmin", "ctid", "rowid", "oid", "tableoid", "sqlite_master", "pg_class",
+    "timestamp", "event_text", "context_ip", "current_user", "values", "tracks", "Users", "identifies", "1", "", " ",
+    "ß", "日本語", "🎉", "-", "_",
+)  # fmt: skip
+
+
+def _hostile_names(count: int) -> list[str]:
+    forms = (
+        '{m}{n}"; DROP TABLE {m}; --',
+        "{m}{n}'); DELETE FROM {m}; --",
+        "{m}{n}\x00 after NUL",
+        "{m}{n}" + "x" * 10_000,
+        "x" * 10_000 + "{m}{n}",
+        "🎉 {m} {n}",
+        "{M}{n}",
+        "{m}{n}",
+        "{n} {m}",
+        "{m}{n} %s $1 ? :a {{}} \\",
+        "{m}{n}\n/* */ `a` [b]",
+    )
+    made = [forms[n % len(forms)].format(m=MARK, M=MARK.upper(), n=n // 2) for n in range(count - len(KEYWORDS))]
+    return [*KEYWORDS, *made]
+
+
+@pytest.mark.parametrize(
+    ("events", "collections", "columns"), [(80, 60, 80), pytest.param(500, 200, 300, marks=pytest.mark.nightly)]
+)
+async def test_hostile_names_are_names_and_nothing_else(
+    warehouse: Warehouse, events: int, collections: int, columns: int
+) -> None:
+    names = {name: f"e{n}" for n, name in enumerate(_hostile_names(events)) if name}  # an event has a name
+    batch: list[Message] = [event(own_id, event=name, properties={"n": own_id}) for name, own_id in names.items()]
+    objects = [f"o{n}" for n in range(collections)]
+    batch += [
+        write(own_id, 1, {"n": own_id}, collection=name)
+        for own_id, name in zip(objects, _hostile_names(collections), strict=True)
+    ]
+    batch += [
+        write(f"w{n}", 1, {name: f"value {n}"}, collection="wide") for n, name in enumerate(_hostile_names(columns))
+    ]
+
+    with warehouse.statements() as statements:
+        await written(warehouse, batch)
+        content = warehouse.tables("pipedrive")
+        await written(warehouse, batch[::-1])
+
+    assert warehouse.tables("pipedrive") == content
+    content.pop("tracks")
+    by_id: dict[str, list[dict[str, Any]]] = {}
+    for table in content.values():
+        for own_id, row in table.items():
+            by_id.setdefault(own_id, []).append(row)
+    for name, own_id in names.items():
+        (row,) = by_id[own_id]
+        assert (row["event_text"], row["n"]) == (name.replace("\x00", warehouse.nul), own_id)
+    for own_id in objects:
+        (row,) = by_id[own_id]
+        assert row["n"] == own_id
+    for n in range(columns):
+        (row,) = by_id[f"w{n}"]
+        assert [value for column, value in row.items() if column not in ("id", "received_at")] == [f"value {n}"]
+    assert len(statements) > events + collections
+    for statement in statements:
+        assert MARK not in _unquoted(statement).lower()
+
+
+def _unquoted(statement: str) -> str:
+    """The statement without its identifiers and literals, which a quote within would end."""
+    return re.sub(r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'", " ", statement)
 
 
 async def test_values_are_kept_to_the_last_byte(warehouse: Warehouse) -> None:
