@@ -1,4 +1,4 @@
-"""The kinds of sinks: which options each knows, and how it is opened. The list grows here."""
+"""The kinds of sinks: which options each knows, and how it is opened. Our own are listed here."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +10,7 @@ from hookmill.errors import ConfigError
 from hookmill.registry import Sink as SinkDefinition
 from sinks.contract import Sink
 from sinks.options import Options, Surroundings
+from sinks.plugins import plugin_kinds, plugin_options
 from sinks.streams.jsonl import JsonLinesOptions
 from sinks.streams.kafka import KafkaOptions
 from sinks.streams.segment import SegmentOptions
@@ -61,11 +62,9 @@ def warehouse_file(definition: SinkDefinition, data_dir: Path) -> Path | None:
 
 def _options(definition: SinkDefinition) -> Options:
     where = f'Sink "{definition.name}"'
-    kind = _KINDS.get(definition.kind)
-    if kind is None:
-        raise ConfigError(f'{where}: kind "{definition.kind}" does not exist; there are {", ".join(_KINDS)}.')
-    _check_names(definition, kind)
     try:
+        kind = _kind(definition.kind)
+        _check_names(definition, kind)
         options = msgspec.convert(definition.options, kind)
         options.check()
     except msgspec.ValidationError as error:
@@ -75,11 +74,16 @@ def _options(definition: SinkDefinition) -> Options:
     return options
 
 
+def _kind(name: str) -> type[Options]:
+    ours = _KINDS.get(name)
+    kind = plugin_options(name, is_ours=ours is not None) or ours
+    if kind is None:
+        raise ConfigError(f'kind "{name}" does not exist; there are {", ".join([*_KINDS, *plugin_kinds()])}.')
+    return kind
+
+
 def _check_names(definition: SinkDefinition, kind: type[Options]) -> None:
     known = kind.__struct_fields__
     unknown = sorted(definition.options.keys() - set(known))
     if unknown:
-        raise ConfigError(
-            f'Sink "{definition.name}": option "{unknown[0]}" does not exist; '
-            f"{definition.kind} has {', '.join(known) or 'none'}."
-        )
+        raise ConfigError(f'option "{unknown[0]}" does not exist; {definition.kind} has {", ".join(known) or "none"}.')
