@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 SETUP := $(VENV)/.runtime
 DEV := $(VENV)/.dev
+CLICKHOUSE := $(VENV)/.clickhouse
 DLT := $(VENV)/dlt
 # The tests wait for other processes more than they compute: more of them than cores.
 WORKERS ?= 3
 
-.PHONY: help run test test-nightly faults faults-long check format bench lock clean
+.PHONY: help run test test-clickhouse test-nightly faults faults-long check format bench lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -18,9 +19,12 @@ run: $(SETUP) ## Run the quickstart: three sources, one sample webhook each; Ctr
 	@exec $(BIN)/hookmill dev examples/quickstart --samples
 
 test: $(DEV) ## Run the tests, with a real Kafka that they start themselves
-	$(BIN)/python -m pytest -m "not (nightly or faults or faults_long)" -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m "not (nightly or faults or faults_long or clickhouse)" -n $(WORKERS) --dist loadfile
 
-test-nightly: $(DEV) ## Run the long trials: 200 kills of a writing process and the like
+test-clickhouse: $(CLICKHOUSE) ## Run the tests of the ClickHouse warehouse, on an engine that is 600 MB to install
+	$(BIN)/python -m pytest -m "clickhouse and not nightly" -n $(WORKERS) --dist load
+
+test-nightly: $(CLICKHOUSE) ## Run the long trials: 200 kills of a writing process and the like
 	$(BIN)/python -m pytest -m nightly
 
 faults: $(DEV) ## Run the fault trials in short: kills, freezes, restarts, outages; prints the figure of each row
@@ -68,4 +72,8 @@ $(DEV): $(SETUP) requirements/dev.txt requirements/java.txt requirements/npm/pac
 $(DLT)/.installed: requirements/dlt.txt | $(SETUP)
 	@$(PYTHON) -m venv $(DLT)
 	@$(DLT)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/dlt.txt
+	@touch $@
+
+$(CLICKHOUSE): $(DEV) requirements/clickhouse.txt
+	@$(PIP) install --require-hashes -r requirements/clickhouse.txt
 	@touch $@

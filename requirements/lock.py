@@ -17,6 +17,7 @@ def main() -> None:
     compile_file("dev.txt", ["pyproject.toml", "--extra", "all", "--group", "build", "--group", "dev", *constrained])
     compile_file("node.txt", ["--group", "node"])
     compile_file("java.txt", ["--group", "java"])
+    compile_file("clickhouse.txt", ["--group", "clickhouse", "--constraint", "requirements/dev.txt"])
     compile_file("dlt.txt", ["--group", "dlt"])
     lock_npm()
 
