@@ -16,12 +16,14 @@ from sinks.streams.kafka import KafkaOptions
 from sinks.streams.segment import SegmentOptions
 from sinks.streams.stdout import StdoutOptions
 from sinks.streams.webhook import WebhookOptions
+from sinks.warehouses.clickhouse.options import ClickHouseOptions
 from sinks.warehouses.postgres.options import PostgresOptions
 from sinks.warehouses.sqlite.options import SqliteOptions
 
 _KINDS: Final[Mapping[str, type[Options]]] = {
     "sqlite": SqliteOptions,
     "postgres": PostgresOptions,
+    "clickhouse": ClickHouseOptions,
     "jsonl": JsonLinesOptions,
     "stdout": StdoutOptions,
     "kafka": KafkaOptions,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from console.broker import LocalKafka
+from tests.clickhouse_engine import ClickHouseEngine
 from tests.postgres_server import PASSWORD, PASSWORD_ENV, PostgresServer
 from tests.processes import or_skip
 
@@ -41,3 +42,9 @@ def postgres_server() -> Iterator[PostgresServer]:
             yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def clickhouse_engine(tmp_path_factory: pytest.TempPathFactory) -> ClickHouseEngine:
+    """A ClickHouse that all tests of the process share: take a database of your own."""
+    return or_skip(lambda: ClickHouseEngine(tmp_path_factory.mktemp("clickhouse")))

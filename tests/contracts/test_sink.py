@@ -16,6 +16,7 @@ from sinks.contract import Message, RecordRejected, Sink, SinkUnavailable, Sourc
 from sinks.rules import DEFAULT, Merge, Names, Rules
 from sinks.warehouses.postgres.sink import PostgresWarehouse
 from sinks.warehouses.sqlite import SqliteWarehouse
+from tests.clickhouse_engine import ClickHouseEngine
 from tests.postgres_server import PostgresServer
 from tests.sinks.database import rows, tables
 from tests.sinks.messages import RECEIVED_AT, deletion, event, write
@@ -117,12 +118,34 @@ class _Postgres:
 def _as_iso(value: Any) -> Any:
     if not isinstance(value, datetime):
         return value
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (
+        (value if value.tzinfo else value.replace(tzinfo=UTC))
+        .astimezone(UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+class _ClickHouse:
+    nul = "\x00"
+    mixed = _Postgres.mixed
+
+    def __init__(self, engine: ClickHouseEngine) -> None:
+        self._database = engine.empty_database()
+
+    def sink(self, rules: Rules = DEFAULT) -> Sink:
+        return self._database.sink(rules)
+
+    def rows(self, source: str, table: str) -> dict[str, dict[str, Any]]:
+        found = self._database.rows(f"{source}__{table}")
+        return {key: {name: _as_iso(value) for name, value in row.items()} for key, row in found.items()}
+
+
+@pytest.fixture(params=["sqlite", "postgres", pytest.param("clickhouse", marks=pytest.mark.clickhouse)])
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
     match request.param:
+        case "clickhouse":
+            return _ClickHouse(request.getfixturevalue("clickhouse_engine"))
         case "postgres":
             return _Postgres(request.getfixturevalue("postgres_server"))
         case _:

@@ -15,13 +15,13 @@ from sinks.contract import Message, RecordRejected, SinkUnavailable, SourcedObje
 from sinks.rows import lay_out
 from sinks.rules import DEFAULT, Rules
 from sinks.schema import GENERATION_COLUMN, TableKind
+from sinks.values import as_text
 from sinks.warehouses.postgres.connection import LOCK_TIMEOUT_S, STATEMENT_TIMEOUT_S, Address, connect, cut
 from sinks.warehouses.postgres.failures import failure_of, is_refusal, reason_of
 from sinks.warehouses.postgres.rights import what_is_missing
 from sinks.warehouses.postgres.staging import Overtaken, Stager, write_staged
 from sinks.warehouses.postgres.statements import delete_older
 from sinks.warehouses.postgres.tables import OWN_SCHEMA, Misfits, Tables
-from sinks.warehouses.postgres.values import as_text
 
 T = TypeVar("T")
 

@@ -10,6 +10,7 @@ import psycopg
 from sinks.flatten import Row, Scalar
 from sinks.merge import Merged, ObjectRow, deleted_at, merge
 from sinks.schema import ColumnType, TableKey, TableKind
+from sinks.values import Cell, as_text, fitted, split
 from sinks.warehouses.postgres.statements import (
     CHOSEN,
     DELETE_TOMBSTONES,
@@ -26,7 +27,6 @@ from sinks.warehouses.postgres.statements import (
     update_staged,
 )
 from sinks.warehouses.postgres.tables import Tables
-from sinks.warehouses.postgres.values import Cell, as_text, fitted, split
 
 _COPIED_AS: Final = {
     ColumnType.INTEGER: "int8",

@@ -9,6 +9,7 @@ from psycopg.sql import Composed
 from sinks.flatten import Scalar
 from sinks.naming import identifier, with_hash
 from sinks.schema import AddColumns, Change, ColumnType, CreateTable, TableKey, TableKind
+from sinks.values import fitted, wider_type
 from sinks.warehouses.postgres.statements import (
     CREATE_CATALOG,
     CREATE_GENERATION,
@@ -31,7 +32,6 @@ from sinks.warehouses.postgres.statements import (
     select_inexact,
     widen_column,
 )
-from sinks.warehouses.postgres.values import fitted, wider_type
 
 OWN_SCHEMA: Final = "hookmill"
 """Where our bookkeeping is when each source has its own schema."""

@@ -1,0 +1,89 @@
+"""A real ClickHouse for tests: the engine in this process (PyPI `chdb`), or a server by its address."""
+
+import os
+import uuid
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Final
+
+import clickhouse_connect
+from clickhouse_connect.driver.client import Client
+
+from hookmill.errors import ConfigError
+from sinks.contract import Sink
+from sinks.rules import DEFAULT, Rules
+from sinks.warehouses.clickhouse.connection import SETTINGS
+from sinks.warehouses.clickhouse.sink import ClickHouseWarehouse
+
+URL: Final = "HOOKMILL_TEST_CLICKHOUSE_URL"
+"""Of a server that tests may make databases on: `http://user:password@host:8123`."""
+
+
+class ClickHouseEngine:
+    """Databases for tests. A process has one engine, so all tests of it share a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._url = os.environ.get(URL)
+        self._folder = folder
+        if self._url is None and find_spec("chdb") is None:
+            raise ConfigError(f"ClickHouse for the tests is missing: make test-clickhouse, or set {URL}")
+
+    def empty_database(self) -> "Database":
+        """A new one."""
+        name = f"t_{uuid.uuid4().hex[:12]}"
+        client = self.connect("default")
+        client.command(f"CREATE DATABASE {name}")
+        client.close()
+        return Database(self, name)
+
+    def connect(self, database: str) -> Client:
+        """A client with the settings of the warehouse."""
+        if self._url is not None:
+            return clickhouse_connect.get_client(dsn=self._url, database=database, settings=SETTINGS)
+        return clickhouse_connect.get_client(
+            interface="chdb", path=str(self._folder), database=database, settings=SETTINGS
+        )
+
+
+class Database:
+    """A database of its own, looked at from outside."""
+
+    def __init__(self, engine: ClickHouseEngine, name: str) -> None:
+        self.name = name
+        self._engine = engine
+
+    def connect(self) -> Client:
+        return self._engine.connect(self.name)
+
+    def sink(self, rules: Rules = DEFAULT) -> Sink:
+        return ClickHouseWarehouse(self.connect, self.name, rules)
+
+    def query(self, sql: str) -> list[Any]:
+        """All rows of the result."""
+        client = self.connect()
+        try:
+            return list(client.query(sql).result_rows)
+        finally:
+            client.close()
+
+    def run(self, sql: str) -> None:
+        """A statement without a result."""
+        client = self.connect()
+        try:
+            client.command(sql)
+        finally:
+            client.close()
+
+    def rows(self, view: str) -> dict[str, dict[str, Any]]:
+        """Rows by id, without nulls."""
+        client = self.connect()
+        try:
+            found = client.query(f"SELECT * FROM `{view}`").named_results()
+            return {row["id"]: {name: value for name, value in row.items() if value is not None} for row in found}
+        finally:
+            client.close()
+
+    def types(self, table: str) -> dict[str, str]:
+        """Names and types of columns."""
+        sql = f"SELECT name, type FROM system.columns WHERE database = '{self.name}' AND table = '{table}'"
+        return dict(self.query(sql))
