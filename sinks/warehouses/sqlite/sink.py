@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from sinks.contract import Message
+from sinks.contract import Message, SinkUnavailable
 from sinks.flatten import Row, Scalar
 from sinks.rows import lay_out
 from sinks.rules import DEFAULT, Rules
@@ -19,6 +20,10 @@ from sinks.warehouses.sqlite.objects import write_objects
 from sinks.warehouses.sqlite.statements import TRIAL, delete_older, insert_event
 from sinks.warehouses.sqlite.tables import Tables
 from sinks.warehouses.sqlite.values import fitted
+
+_ROOM_BYTES: Final = 1_048_576
+"""What opening needs at least: SQLite maps a new index of its write-ahead log into memory, 32 KiB, and on a full ext4
+the first touch of it ends the process with SIGBUS (seen with SQLite 3.40)."""
 
 _PRAGMAS: Final = (
     "PRAGMA journal_mode = WAL",  # readers see the last batch while the next one is written
@@ -78,6 +83,7 @@ class SqliteWarehouse:
         self._executor.shutdown(wait=False)
 
     def _open(self) -> None:
+        self._require_room()
         with self._named_failures():
             connection = sqlite3.connect(
                 self._file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256
@@ -131,6 +137,12 @@ class SqliteWarehouse:
             if key.schema == schema and key.kind is TableKind.EVENTS:
                 statement = delete_older(self._tables.name(key), GENERATION_COLUMN in columns)
                 connection.executemany(statement, generations.items())
+
+    def _require_room(self) -> None:
+        with contextlib.suppress(OSError):  # a folder that is not there is told by SQLite
+            disk = os.statvfs(self._file.parent)
+            if disk.f_bavail * disk.f_frsize < _ROOM_BYTES:
+                raise SinkUnavailable(f"SQLite warehouse {self._file}: its disk is full: free some space.")
 
     def _was_moved(self) -> bool:
         """The path leads elsewhere than to the open file, which then nobody would find again."""
