@@ -27,7 +27,7 @@ _READY_S = 120.0
 """Seen: 3 to 5 s on two idle cores, over a minute on two with ten times the work they can do."""
 _STOP_S = 15.0
 """Seen: 2 s from SIGTERM to the end."""
-_FORMAT_S = 60.0
+_FORMAT_S = 120.0
 _POLL_S = 0.05
 _LOG_TAIL_LINES = 15
 
