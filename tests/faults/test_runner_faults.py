@@ -61,6 +61,7 @@ FAULTS = {
         "const kept = []; while (true) kept.push(Buffer.alloc(1 << 26, 1))",
         "kept = []\n    while True: kept.append(b'x' * (1 << 26))",
         "memory",
+        "timeout",
         timeout_ms=10_000,
     ),
     "exit": fault("process.exit(3)", "os._exit(3)", "crash"),
