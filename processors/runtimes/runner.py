@@ -187,6 +187,8 @@ class Runner:
     async def _ask(self, frame: bytes, watch: Progress) -> Frame:
         """The answer, or `RunnerLost`; a runner that gets nowhere is killed."""
         answer = asyncio.create_task(self._converse(frame, watch))
+        # Ended below, the runner's end is an error here too, which asyncio would print as never retrieved.
+        answer.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
             while not (await asyncio.wait((answer,), timeout=LOOK_S))[0]:
                 self._cause = self._cause_to_end(watch)

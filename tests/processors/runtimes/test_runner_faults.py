@@ -1,5 +1,7 @@
 """Ten invocations in a batch, number 5 misbehaves: it alone fails, with the right status, and nothing runs twice."""
 
+import gc
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from time import monotonic
@@ -176,6 +178,18 @@ async def test_crash_tells_the_last_words(pool: ProcessPool) -> None:
     assert outcome.error is not None
     assert outcome.error.kind == "RunnerCrashed"
     assert "SIGSEGV" in outcome.error.message
+
+
+async def test_a_runner_that_is_ended_for_its_memory_leaves_no_error_that_nobody_heard(
+    pool: ProcessPool, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = "const kept = []\nonRequest = () => { while (true) kept.push(Buffer.alloc(1 << 24, 1)) }"
+
+    outcomes = await pool.run(Twins(text, "").code("javascript", timeout_ms=20_000), [webhook()])
+    gc.collect()
+
+    assert statuses(outcomes) == ["memory"]
+    assert [record for record in caplog.records if record.name == "asyncio" and record.levelno >= logging.ERROR] == []
 
 
 async def test_forged_results_are_a_crash(pool: ProcessPool) -> None:
