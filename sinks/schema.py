@@ -107,11 +107,17 @@ class SchemaPlan:
         new = {column: infer_type(value) for column, value in row.items() if value is not None}
         if known is None:
             if self._tables[key.schema] >= MAX_TABLES:
-                raise SchemaLimit(f"table {key.name} would be one more than the {MAX_TABLES:,} that a source may have")
+                raise SchemaLimit(
+                    f"table {key.name} would be one more than the {MAX_TABLES:,} that a source may have: "
+                    "keep values, such as ids, out of the names of events and collections"
+                )
         else:
             new = {column: kind for column, kind in new.items() if column not in known}
         if len(known or ()) + len(new) > MAX_COLUMNS:
-            raise SchemaLimit(f"table {key.name} would have more than {MAX_COLUMNS:,} columns")
+            raise SchemaLimit(
+                f"table {key.name} would have more than {MAX_COLUMNS:,} columns: "
+                "keep values, such as ids, out of the names of properties"
+            )
         if known is None:
             self._tables[key.schema] += 1
         self._known.setdefault(key, {"id"}).update(new)

@@ -20,11 +20,12 @@ from hookmill.records import NewRecord, Record, TopicPartition
 from hookmill.registry import Only
 from hookmill.registry import Sink as SinkDefinition
 from hookmill.topics import Topic, TopicNames
+from sinks import schema
 from sinks.contract import Message, RecordRejected, Sink, SinkUnavailable
 from sinks.metrics import SinkMetrics
 from sinks.warehouses.sqlite import SqliteWarehouse
 from sinks.worker import SinkWorker
-from tests.sinks.database import query, rows
+from tests.sinks.database import query, rows, tables
 from tests.sinks.messages import event, event_record, object_record, write
 
 DEADLINE_S = 20.0
@@ -318,6 +319,38 @@ async def test_a_sink_that_is_set_up_wrongly_stops_the_start(tmp_path: Path, sta
 
     with pytest.raises(ConfigError):
         await stage.worker(SqliteWarehouse(file)).start()
+
+
+async def test_what_would_make_the_schema_too_large_is_a_dead_letter_and_the_rest_goes_on(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schema, "MAX_TABLES", 2)
+    monkeypatch.setattr(schema, "MAX_COLUMNS", 4)
+    writes = [
+        write("1", 1, {"a": 1}, collection="deals"),
+        write("2", 2, {"a": 1}, collection="orders"),
+        write("3", 3, {"a": 1}, collection="of-2026-11-23"),
+        write("4", 4, {"b": 1, "c": 1}, collection="deals"),
+        write("5", 5, {"a": 5}, collection="deals"),
+    ]
+    records = [object_record(message) for message in writes]
+    one_partition = [NewRecord(record.value, record.key, record.headers, partition=0) for record in records]
+    await stage.send(Topic.OBJECTS, *one_partition)
+
+    worker = stage.worker()
+    async with running([worker]):
+        await drained(worker)
+
+    assert set(rows(stage.file, "pipedrive__deals")) == {"1", "5"}
+    assert tables(stage.file) == {"pipedrive__deals", "pipedrive__orders"}
+    reasons = {headers.text_header(dead.headers, headers.ERROR) for dead in await stage.dead_letters(2)}
+    assert reasons == {
+        (
+            "table of_2026_11_23 would be one more than the 2 that a source may have: "
+            "keep values, such as ids, out of the names of events and collections"
+        ),
+        "table deals would have more than 4 columns: keep values, such as ids, out of the names of properties",
+    }
 
 
 async def test_rejected_records_are_dead_letters_and_the_rest_is_written(stage: Stage) -> None:
