@@ -3,16 +3,18 @@
 import asyncio
 import math
 import random
+import re
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from hookmill.errors import ConfigError
-from sinks.contract import Message, RecordRejected, SinkUnavailable
+from sinks.contract import Message, RecordRejected, SinkUnavailable, SourcedObject
 from sinks.warehouses.postgres.connection import Address
 from sinks.warehouses.postgres.options import PostgresOptions
 from sinks.warehouses.postgres.sink import PostgresWarehouse
@@ -20,6 +22,7 @@ from tests.postgres_server import PASSWORD, PASSWORD_ENV, Database, PostgresServ
 from tests.sinks.messages import deletion, event, write
 
 SEED = 20_261_124
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "postgres.md"
 
 HOSTILE = (
     'a"b',
@@ -274,6 +277,40 @@ async def test_a_dropped_table_comes_back_without_its_tombstones(database: Datab
         await sink.write([write("1", 1, {"a": 1})])
 
     assert database.rows("pipedrive", "deals")["1"]["a"] == 1
+
+
+async def test_a_collection_that_was_rebuilt_beside_the_old_one_takes_its_place(database: Database) -> None:
+    """By the statements of the documentation, while the sink of the old table is open."""
+    swap = re.search(r"```sql\n\s+(BEGIN;.*?COMMIT;)", DOCUMENTATION.read_text(), re.DOTALL)
+    assert swap is not None
+    old: list[Message] = [write("d1", 1, {"a": 1, "gone": 1}), write("d2", 2, {"a": 2}), write("d3", 3, {"a": 3})]
+    live = write("d4", 5, {"a": 5})
+    new: list[Message] = [recomputed(write("d1", 1, {"a": 10, "b": "new"})), recomputed(deletion("d2", 2)), live]
+
+    async with PostgresWarehouse(database.address()) as warehouse:
+        await warehouse.write([*old, deletion("d3", 4), live])
+        async with PostgresWarehouse(database.address(schema="rebuilt")) as rebuilt:
+            await rebuilt.write(old)
+            database.query("DROP TABLE rebuilt.pipedrive__deals")
+            await rebuilt.write(new)
+        with database.server.connect(database.name) as connection:
+            connection.execute(swap.group(1).encode())
+        await warehouse.write([live, write("d1", 6, {"c": 6}), write("d2", 1, {"a": 1})])
+
+    assert {key: set(row) - {"id", "received_at"} for key, row in database.rows("pipedrive", "deals").items()} == {
+        "d1": {"a", "b", "c"},
+        "d4": {"a"},
+    }
+    assert database.rows("pipedrive", "deals")["d1"]["a"] == 10
+    assert database.query("SELECT table_name, id FROM hookmill._hookmill_tombstones") == [("deals", "d2")]
+    assert database.tables() == {"pipedrive.deals"}
+
+
+def recomputed(message: SourcedObject) -> SourcedObject:
+    *place, _, index = message.write.version
+    return SourcedObject(
+        message.source, msgspec.structs.replace(message.write, version=(*place, 7, index)), message.raw
+    )
 
 
 async def test_a_warehouse_from_before_deletions_gets_tombstones(database: Database) -> None:
