@@ -20,6 +20,7 @@ from hookmill.config import Config
 from hookmill.errors import ConfigError
 from hookmill.lifecycle import ExitCode
 from hookmill.log import Log, open_log
+from hookmill.parked import Why
 from hookmill.records import Record, TopicPartition
 from hookmill.registry import RegistryView, Sink
 from hookmill.retry import DELAY_TOPICS
@@ -31,7 +32,14 @@ from redelivery.scan import CLOCK_SKEW_MS, Scan
 _UUID7: Final = 7
 _TO_FUNCTIONS: Final = (Topic.WEBHOOKS, Topic.WEBHOOKS_SLOW, Topic.WEBHOOKS_REDELIVERY, Topic.WEBHOOKS_REPLAY)
 _TO_SINKS: Final = (Topic.EVENTS, Topic.OBJECTS, Topic.EVENTS_REDELIVERY, Topic.OBJECTS_REDELIVERY)
-_TOPICS: Final = (*_TO_FUNCTIONS, *DELAY_TOPICS, Topic.INVOCATIONS, *_TO_SINKS, Topic.DEAD_LETTERS)
+_TOPICS: Final = (
+    *_TO_FUNCTIONS,
+    *DELAY_TOPICS,
+    Topic.INVOCATIONS,
+    *_TO_SINKS,
+    Topic.DEAD_LETTERS,
+    Topic.WEBHOOKS_PARKED,
+)
 
 
 class Step(NamedTuple):
@@ -165,9 +173,31 @@ def _describe(topic: Topic, record: Record, readers: _Readers) -> str:
             return f"back for sink {sink}{_why(record)}: {readers.in_sinks(record, [sink])}"
         case Topic.DEAD_LETTERS:
             return _letter(record)
+        case Topic.WEBHOOKS_PARKED:
+            return _parked(record)
         case _:
-            until = show_time(headers.int_header(record.headers, headers.NOT_BEFORE, record.timestamp_ms))
-            return f"waits until {until} for delivery {headers.delivery_count(record.headers)}, after {_error(record)}"
+            return _wait(record)
+
+
+def _parked(record: Record) -> str:
+    match headers.text_header(record.headers, headers.PARKED):
+        case Why.QUEUED:
+            return "parked: waits for those of its ordering key before it, or for its source"
+        case Why.FAILED:
+            return f"parked: {_wait(record)}; those of its ordering key wait behind it"
+        case Why.DEAD:
+            return "parked as a dead letter: those of its ordering key wait until it is redriven or dropped"
+        case Why.RETURNED:
+            return f"parked: back for delivery {headers.delivery_count(record.headers)}{_why(record)}"
+        case Why.DROPPED:
+            return "its dead letter was dropped: those of its ordering key go on"
+        case _:
+            return "parked no more"
+
+
+def _wait(record: Record) -> str:
+    until = show_time(headers.int_header(record.headers, headers.NOT_BEFORE, record.timestamp_ms))
+    return f"waits until {until} for delivery {headers.delivery_count(record.headers)}, after {_error(record)}"
 
 
 def _call(record: Record) -> str:

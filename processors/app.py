@@ -62,6 +62,7 @@ class _SpanFeeder(faust.Service):
             self.add_future(self._stage.run()),
             self.add_future(_put(self._stage.next_span, self._app.spans)),
             self.add_future(_put(self._stage.next_slow_span, self._app.slow_spans)),
+            self.add_future(_put(self._stage.next_parked_span, self._app.slow_spans)),
         ]
 
     async def on_stop(self) -> None:

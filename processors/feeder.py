@@ -87,11 +87,15 @@ class Feeder:
 
     def begin(self, span: Span) -> bool:
         """Whether to work on the span. If not, it comes again, here or elsewhere, and nothing more is to be said."""
-        if self._is_draining or span.partition in self._leaving or not self._tracker.is_pending(span):
+        if not self.is_wanted(span):
             self._release(span)
             return False
         self._started[id(span)] = span
         return True
+
+    def is_wanted(self, span: Span) -> bool:
+        """Whether finishing the span would count and there is still time for it."""
+        return not self._is_draining and span.partition not in self._leaving and self._tracker.is_pending(span)
 
     def finish(self, span: Span) -> None:
         """Everything that comes of the span is durable."""

@@ -1,13 +1,15 @@
 """Metrics of the function stage. Labels come from closed sets: `source` is a known one or `unknown`."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from functools import cache
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from hookmill.parked import Why
 from hookmill.records import TopicPartition
 from hookmill.registry import Registry
+from processors.parked_index import ParkedIndex
 
 UNKNOWN_SOURCE: Final = "unknown"
 
@@ -34,6 +36,15 @@ _SLOW_LANE: Final = Gauge(
     "hookmill_processors_slow_lane_active", "1 while this process works on the source on the slow lane.", ["source"]
 )
 _on_gauge: Final[set[str]] = set()
+_PARKED: Final = Gauge(
+    "hookmill_processors_parked_records", "Parked webhooks that this process looks after.", ["source"]
+)
+_PARKED_KEYS: Final = Gauge(
+    "hookmill_processors_parked_keys",
+    "Ordering keys of parked webhooks, by why the first of them is parked: queued, failed, dead, ...",
+    ["source", "why"],
+)
+_shown: Final[dict[Gauge, dict[tuple[str, ...], int]]] = {}
 _LAG: Final = Gauge(
     "hookmill_processors_lag_records", "Offsets between the committed position and the end.", ["topic", "partition"]
 )
@@ -83,6 +94,25 @@ def set_slow_lane(sources: Collection[str], slow: Collection[str]) -> None:
     _on_gauge.update(sources)
     for source in sources:
         _SLOW_LANE.labels(source).set(source in slow)
+
+
+def set_parked(sources: Collection[str], index: ParkedIndex) -> None:
+    """The index is what this process has to do with parked webhooks, of all sources deployed."""
+    records, queues = index.records, index.queues
+    _show(_PARKED, {(source,): records.get(source, 0) for source in sources})
+    _show(_PARKED_KEYS, {(source, why.value): queues.get((source, why), 0) for source in sources for why in Why})
+
+
+def _show(gauge: Gauge, values: Mapping[tuple[str, ...], int]) -> None:
+    """The gauge has these values by its labels, and no others. Only what has changed is set: there may be many."""
+    shown = _shown.setdefault(gauge, {})
+    for labels in shown.keys() - values.keys():
+        gauge.remove(*labels)
+        del shown[labels]
+    for labels, value in values.items():
+        if shown.get(labels) != value:
+            gauge.labels(*labels).set(value)
+            shown[labels] = value
 
 
 def source_label(registry: Registry, source: str) -> str:

@@ -3,55 +3,47 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from hookmill.errors import FailureKind, LogError, RecordTooLarge
-from hookmill.log.contract import RecordSender
-from hookmill.records import NewRecord, Span
-from hookmill.registry import Function, Registry, Source
-from hookmill.retry import DELAYS_S, RetryPolicy
+from hookmill.log.contract import MAX_SPAN_RECORDS, RecordSender
+from hookmill.records import NewRecord, Record, Span
+from hookmill.registry import Registry
+from hookmill.retry import DELAYS_S
 from hookmill.topics import Topic, TopicNames
-from processors import metrics
-from processors.code import code_of
 from processors.crashes import crash_failure, tried_again
-from processors.deferral import brought_back, deferred
-from processors.failure import Failure, Reason
+from processors.deferral import brought_back
+from processors.deployed import Deployed, Deployments
+from processors.execution import Execution
+from processors.failure import Failure
 from processors.hold import Hold
-from processors.results import Results
-from processors.runtimes.contract import Invocation, Outcome, RunnerPool, Status
-from processors.shares import Shares
-from processors.webhook import Webhook, read_invocation, read_webhook
+from processors.ordered import IsWanted, Ordered, turn_key, until_turn
+from processors.parked import Parked
+from processors.parked import brought_back as brought_back_from_parking
+from processors.parking import LEAST_AT_ONCE
+from processors.runtimes.contract import RunnerPool
+from processors.turns import End, Turn, Turns
+from processors.webhook import Webhook, read_webhook
 
 MAX_SOURCES_AT_ONCE: Final = 32
 """Sources of one span in work at once. Beyond the default of 16 runners, so that a few slow sources leave room."""
 
-REGISTRY_GRACE_S: Final = 3.0
-"""How long a fresh webhook waits for its source to become known: receiver and function stage follow the registry each
-on their own, with polls of up to 0.5 s, so a webhook sent right after a deployment may be ahead of it."""
-
-_REGISTRY_LOOK_S: Final = 0.05
+_IN_TURN: Final = (Topic.WEBHOOKS, Topic.WEBHOOKS_REPLAY, Topic.WEBHOOKS_PARKED)
+"""Topics whose spans wait for those before them; on the slow lane they go one by one anyway."""
 
 
-class _Deployed(NamedTuple):
-    source: Source
-    function: Function
+class _Part(NamedTuple):
+    """Webhooks of a span for one version of one source's function, either all with ordering keys or none."""
 
+    source: str
+    version: str
+    webhooks: Sequence[Webhook]
+    is_ordered: bool
+    turn: Turn | None
 
-class _Ran(NamedTuple):
-    waiting: Sequence[Webhook]
-    """They found no runner."""
-    spent_s: float
-    """What the others cost their source, by `Share.measure`."""
-
-
-class _Ended(NamedTuple):
-    """One delivery of a webhook, over."""
-
-    webhook: Webhook
-    function: Function | None
-    outcome: Outcome | Failure
-    """Of the function, or why it did not run."""
+    @property
+    def newest_us(self) -> int:
+        return max(webhook.received_at_us for webhook in self.webhooks)
 
 
 class RecordProcessor:
@@ -64,44 +56,52 @@ class RecordProcessor:
         sender: RecordSender,
         names: TopicNames,
         *,
+        parked: Parked | None = None,
         delays_s: tuple[float, ...] = DELAYS_S,
         hold: Hold | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        self.hold = hold or Hold()
-        self.shares = Shares()
+        parked = parked or Parked(names)
+        self._execution = Execution(registry, pool, sender, names, parked, delays_s, hold, now_s)
+        self.hold = self._execution.hold
+        self.shares = self._execution.shares
         self._registry = registry
-        self._pool = pool
-        self._sender = sender
-        self._names = names
-        self._delays_s = delays_s
-        self._now_s = now_s
+        self._deployments = Deployments(registry, now_s)
+        self._ordered = Ordered(self._execution)
+        self._turns = Turns()
+        self._topics = {names.full(topic): topic for topic in Topic}
+        self._expected: dict[int, Sequence[_Part]] = {}
 
-    async def process(self, span: Span) -> None:
+    def expect(self, span: Span) -> None:
+        """`process` or `leave` will be called with the span: its turns come after those of spans expected before."""
+        self._expected[id(span)] = self._parts(span)
+
+    def leave(self, span: Span) -> None:
+        """The expected span is not processed."""
+        for part in self._expected.pop(id(span), ()):
+            if part.turn is not None:
+                self._turns.end(part.turn, End.LEFT)
+
+    async def process(self, span: Span, is_wanted: IsWanted = lambda: True) -> None:
         """Every record of the span is settled and what came of it is durable: messages, reports, itself to be delivered
         again or as a dead letter.
 
-        Sources run concurrently, the webhooks of one source as the pool likes. What exceeds the share of a source, or
-        finds no runner, is moved to the slow lane and so settled here. Spans of the slow lane know no shares and wait
-        for runners; while the log does not take records, all wait. What was sent twice then carries the same ids.
+        Sources run concurrently, the webhooks of one source as the pool likes, but for those with one ordering key:
+        they run in order, also over spans that were expected. What exceeds the share of a source, or finds no runner,
+        is moved to the slow lane, or parked where it has a key, and so settled here. Spans of the slow lane know no
+        shares and wait for runners; while the log does not take records, all wait. What was sent twice then carries
+        the same ids.
 
-        Errors, always within an `ExceptionGroup`: `Abandoned` when a hold ended because the stage stops; anything else
-        is a bug: `set_aside` is due. The span must not be acknowledged after any of them.
+        Errors, always within an `ExceptionGroup`: `Abandoned` when a hold ended because the stage stops, or when what
+        is before a webhook of its key comes again; anything else is a bug: `set_aside` is due. The span must not be
+        acknowledged after any of them.
         """
-        settle = self._settle_all if self._is_slow(span) else self._settle_share
-        by_function: dict[tuple[str, str], list[Webhook]] = {}
-        for webhook in self._webhooks(span):
-            version = "" if webhook.replay is None else webhook.replay.function_version
-            by_function.setdefault((webhook.source, version), []).append(webhook)
+        topic = self._topic(span)
+        parts = self._expected.pop(id(span), None) or self._parts(span)
         slots = asyncio.Semaphore(MAX_SOURCES_AT_ONCE)
-
-        async def settle_in_turn(source: str, version: str, webhooks: Sequence[Webhook]) -> None:
-            async with slots:
-                await settle(source, version, webhooks)
-
         async with asyncio.TaskGroup() as group:
-            for (source, version), webhooks in by_function.items():
-                group.create_task(settle_in_turn(source, version, webhooks))
+            for part in parts:
+                group.create_task(self._settle_in_turn(part, topic, slots, is_wanted))
 
     async def set_aside(self, span: Span, bug: BaseException) -> None:
         """After a bug in `process`: each record of the span is durable for another try by itself, or as a dead letter.
@@ -111,183 +111,145 @@ class RecordProcessor:
         again: list[NewRecord] = []
         for webhook in self._webhooks(span):
             record = tried_again(webhook)
-            if record is not None:
+            if record is None:
+                await self._execution.settle(webhook.source, crash_failure(bug), [webhook])
+            else:
                 again.append(record)
-                continue
-            await self._finish(webhook.source, RetryPolicy(0), [_Ended(webhook, None, crash_failure(bug))])
-        await self._insist({Topic.WEBHOOKS_REDELIVERY: again})
+        await self._execution.insist({Topic.WEBHOOKS_REDELIVERY: again})
+
+    async def process_parked(self, span: Span, keys: Sequence[bytes], is_wanted: IsWanted) -> bool:
+        """As `process`, of parked webhooks of one source with the keys of their entries. False: there is no runner."""
+        (part,) = self._expected.pop(id(span))
+        assert part.turn is not None
+        how = End.FAILED
+        try:
+            await until_turn(part.turn, is_wanted)
+            deployed = await self._deployments.find(part.source, part.version, part.newest_us)
+            with self._on_slow_lane(deployed, part.webhooks[0], only_if_slow=True):
+                has_runner = await self._ordered.settle_parked(part.source, deployed, part.webhooks, keys)
+            how = End.DONE
+        finally:
+            self._turns.end(part.turn, how)
+        return has_runner
+
+    async def send_parked(self, records: Sequence[NewRecord]) -> None:
+        """The records are durable on the topic of parked webhooks. Errors: `Abandoned`."""
+        await self._execution.insist({Topic.WEBHOOKS_PARKED: records})
+
+    def parked_at_once(self, source_id: str) -> int:
+        """How many parked webhooks of the source to take at once: about a second of its function's time."""
+        source = self._registry.sources.get(source_id)
+        if source is None:
+            return LEAST_AT_ONCE
+        return self.shares.of(source_id, source.function_version).fitting(LEAST_AT_ONCE, MAX_SPAN_RECORDS)
+
+    def _parts(self, span: Span) -> Sequence[_Part]:
+        found: dict[tuple[str, str, bool], list[Webhook]] = {}
+        for webhook in self._webhooks(span):
+            version = "" if webhook.replay is None else webhook.replay.function_version
+            is_ordered = webhook.record.key is not None and self._may_be_ordered(webhook.source)
+            found.setdefault((webhook.source, version, is_ordered), []).append(webhook)
+        topic = self._topic(span)
+        return [self._part(topic, *names, webhooks) for names, webhooks in found.items()]
 
     def _webhooks(self, span: Span) -> list[Webhook]:
-        is_slow = self._is_slow(span)
-        return [read_webhook(brought_back(record) if is_slow else record) for record in span.records]
+        topic = self._topic(span)
+        return [read_webhook(_original(topic, record)) for record in span.records]
 
-    def _is_slow(self, span: Span) -> bool:
-        return span.partition.topic == self._names.full(Topic.WEBHOOKS_SLOW)
+    def _topic(self, span: Span) -> Topic:
+        return self._topics.get(span.partition.topic, Topic.WEBHOOKS)
 
-    async def _settle_share(self, source: str, version: str, webhooks: Sequence[Webhook]) -> None:
-        """On the main lane: what the source's share allows runs, the rest is moved to the slow lane."""
-        deployed = await self._deployed(source, version, webhooks)
-        if isinstance(deployed, Failure):
-            await self._run(source, deployed, webhooks)
+    def _part(self, topic: Topic, source: str, version: str, is_ordered: bool, webhooks: Sequence[Webhook]) -> _Part:
+        turn = None
+        if topic is Topic.WEBHOOKS_PARKED or (is_ordered and topic in _IN_TURN):
+            turn = self._turns.reserve({turn_key(webhook) for webhook in webhooks})
+        return _Part(source, version, webhooks, is_ordered, turn)
+
+    def _may_be_ordered(self, source_id: str) -> bool:
+        """A source that is not known yet may turn out to be."""
+        source = self._registry.sources.get(source_id)
+        return source is None or source.order_by is not None
+
+    async def _settle_in_turn(self, part: _Part, topic: Topic, slots: asyncio.Semaphore, is_wanted: IsWanted) -> None:
+        if part.turn is None:
+            async with slots:
+                await self._settle(part, topic)
             return
-        share = self.shares.of(source, deployed.function.version)
+        how = End.FAILED
+        try:
+            if topic is Topic.WEBHOOKS:
+                await self._settle_ordered(part, part.turn, is_wanted)
+            else:
+                await until_turn(part.turn, is_wanted)
+                await self._settle(part, topic)
+            how = End.DONE
+        finally:
+            self._turns.end(part.turn, how)
+
+    async def _settle_ordered(self, part: _Part, turn: Turn, is_wanted: IsWanted) -> None:
+        deployed = await self._deployments.find(part.source, part.version, part.newest_us)
+        if part.source in self._registry.sources and self._may_be_ordered(part.source):
+            await self._ordered.settle(part.source, deployed, part.webhooks, turn, is_wanted)
+        else:
+            await self._settle_share(part, deployed)
+
+    async def _settle(self, part: _Part, topic: Topic) -> None:
+        if topic is Topic.WEBHOOKS_REDELIVERY and part.is_ordered and part.source in self._registry.sources:
+            left = await self._ordered.give_back(part.webhooks)
+            if not left:
+                return
+            part = part._replace(webhooks=left)
+        if topic is Topic.WEBHOOKS_SLOW:
+            await self._settle_all(part)
+        else:
+            await self._settle_share(part, await self._deployments.find(part.source, part.version, part.newest_us))
+
+    async def _settle_share(self, part: _Part, deployed: Deployed | Failure) -> None:
+        """On the main lane: what the source's share allows runs, the rest is moved to the slow lane."""
+        if isinstance(deployed, Failure):
+            await self._execution.settle(part.source, deployed, part.webhooks)
+            return
+        share = self.shares.of(part.source, deployed.function.version)
+        webhooks = part.webhooks
         waiting: list[Webhook] = []
         spent_s = 0.0
         while webhooks and (count := await share.take(len(webhooks), spent_s)):
             try:
-                ran = await self._run(source, deployed, webhooks[:count])
+                ran = await self._execution.settle(part.source, deployed, webhooks[:count])
             finally:
                 share.give_back(count)
             spent_s += ran.spent_s
             waiting += ran.waiting
             webhooks = webhooks[count:]
-        await self._defer(source, [*waiting, *webhooks])
+        await self._execution.defer(part.source, [*waiting, *webhooks])
 
-    async def _settle_all(self, source: str, version: str, webhooks: Sequence[Webhook]) -> None:
+    async def _settle_all(self, part: _Part) -> None:
         """On the slow lane: everything runs, whatever it takes."""
-        attempt = 0
+        webhooks, attempt = part.webhooks, 0
         while webhooks:
-            deployed = await self._deployed(source, version, webhooks)
+            deployed = await self._deployments.find(part.source, part.version, part.newest_us)
             with self._on_slow_lane(deployed, webhooks[0]):
-                webhooks = (await self._run(source, deployed, webhooks)).waiting
+                webhooks = (await self._execution.settle(part.source, deployed, webhooks)).waiting
             if webhooks:
-                await self.hold.wait(attempt, f"no runner for source {source!r}")
+                await self.hold.wait(attempt, f"no runner for source {part.source!r}")
                 attempt += 1
 
-    def _on_slow_lane(self, deployed: _Deployed | Failure, first: Webhook) -> contextlib.AbstractContextManager[None]:
+    def _on_slow_lane(
+        self, deployed: Deployed | Failure, first: Webhook, *, only_if_slow: bool = False
+    ) -> contextlib.AbstractContextManager[None]:
         if isinstance(deployed, Failure):
             return contextlib.nullcontext()
         share = self.shares.of(deployed.source.id, deployed.function.version)
-        return share.on_slow_lane(lambda: self._now_s() - first.record.timestamp_ms / 1_000)
+        if only_if_slow and not share.is_slow:
+            return contextlib.nullcontext()  # what waited behind a failed one says nothing of the function's pace
+        return share.on_slow_lane(lambda: self._execution.now_s() - first.record.timestamp_ms / 1_000)
 
-    async def _defer(self, source: str, webhooks: Sequence[Webhook]) -> None:
-        if webhooks:
-            await self._insist({Topic.WEBHOOKS_SLOW: [deferred(webhook) for webhook in webhooks]})
-            metrics.deferred(metrics.source_label(self._registry, source)).inc(len(webhooks))
 
-    def _policy(self, deployed: _Deployed | Failure) -> RetryPolicy:
-        """Without a source there is no function whose failure could be tried again."""
-        return RetryPolicy(0 if isinstance(deployed, Failure) else deployed.source.retries, self._delays_s)
-
-    async def _run(self, source: str, deployed: _Deployed | Failure, webhooks: Sequence[Webhook]) -> _Ran:
-        """Settles what could be settled: what came of it is durable."""
-        ended: list[_Ended] = []
-        runnable: list[Webhook] = []
-        invocations: list[Invocation] = []
-        for webhook in webhooks:
-            invocation = read_invocation(webhook)
-            if isinstance(invocation, Failure):
-                ended.append(_Ended(webhook, None, invocation))
-            elif isinstance(deployed, Failure):
-                ended.append(_Ended(webhook, None, deployed))
-            else:
-                runnable.append(webhook)
-                invocations.append(invocation)
-        ran = _Ran((), 0.0)
-        if runnable and isinstance(deployed, _Deployed):
-            ran = await self._invoke(deployed, runnable, invocations, ended)
-        await self._finish(source, self._policy(deployed), ended)
-        return ran
-
-    async def _invoke(
-        self, deployed: _Deployed, webhooks: Sequence[Webhook], invocations: Sequence[Invocation], ended: list[_Ended]
-    ) -> _Ran:
-        outcomes = await self._pool.run(code_of(*deployed), invocations)
-        share = self.shares.of(deployed.source.id, deployed.function.version)
-        waiting = []
-        for webhook, outcome in zip(webhooks, outcomes, strict=True):
-            if outcome.status is Status.INFRA:
-                waiting.append(webhook)
-            else:
-                ended.append(_Ended(webhook, deployed.function, outcome))
-        if waiting:
-            share.fill("it has no runner")
-        return _Ran(waiting, share.measure(outcomes))
-
-    async def _deployed(self, source_id: str, version: str, webhooks: Sequence[Webhook]) -> _Deployed | Failure:
-        newest_s = max(webhook.received_at_us for webhook in webhooks) / 1_000_000
-        # Counted from the receipt, so that a backlog of a removed source does not wait span by span.
-        looks = round(min(newest_s + REGISTRY_GRACE_S - self._now_s(), REGISTRY_GRACE_S) / _REGISTRY_LOOK_S)
-        found = self._look_up(source_id, version)
-        while isinstance(found, Failure) and looks > 0 and source_id:
-            await asyncio.sleep(_REGISTRY_LOOK_S)
-            looks -= 1
-            found = self._look_up(source_id, version)
-        return found
-
-    def _look_up(self, source_id: str, version: str) -> _Deployed | Failure:
-        """The source with the version that a replay asks for, or with its own for an empty one."""
-        source = self._registry.sources.get(source_id)
-        if source is None:
-            return Failure.of(Reason.UNKNOWN_SOURCE, f"Source {source_id[:100]!r} is not deployed.")
-        version = version or source.function_version
-        function = self._registry.functions.get((source_id, version))
-        if function is None:
-            return Failure.of(
-                Reason.NO_FUNCTION,
-                f"Source {source_id!r} is to run version {version[:100]!r}, which the registry does not have.",
-            )
-        return _Deployed(source, function)
-
-    async def _finish(self, source: str, policy: RetryPolicy, ended: Sequence[_Ended]) -> None:
-        """What came of the webhooks is durable.
-
-        One that leads to a record larger than its topic takes, because somebody lowered the limit, is a dead letter.
-        Where that is too large as well there is no other place: it waits for a higher limit.
-        """
-        results = self._results(source, policy, ended)
-        refusal = await self._send(results.records)
-        if refusal is not None:
-            if len(ended) > 1:
-                for each in ended:
-                    await self._finish(source, policy, [each])
-                return
-            if Topic.DEAD_LETTERS not in results.records:
-                failure = Failure.of(Reason.TOO_LARGE, str(refusal))
-                results = self._results(source, policy, [ended[0]._replace(outcome=failure)])
-            await self._insist(results.records)
-        results.count(metrics.source_label(self._registry, source))
-
-    def _results(self, source: str, policy: RetryPolicy, ended: Sequence[_Ended]) -> Results:
-        results = Results(source, policy, lambda: round(self._now_s() * 1_000))
-        for webhook, function, outcome in ended:
-            if isinstance(outcome, Failure):
-                results.fail(webhook, function, outcome)
-            else:
-                assert function is not None
-                results.settle(webhook, function, outcome)
-        return results
-
-    async def _insist(self, records: Mapping[Topic, Sequence[NewRecord]]) -> None:
-        attempt = 0
-        while (refusal := await self._send(records)) is not None:
-            await self.hold.wait(attempt, str(refusal))
-            attempt += 1
-
-    async def _send(self, by_topic: Mapping[Topic, Sequence[NewRecord]]) -> RecordTooLarge | None:
-        """All is durable; or a topic does not take a record, and some may not be."""
-        refusals: list[RecordTooLarge] = []
-
-        async def send(topic: Topic, records: Sequence[NewRecord]) -> None:
-            try:
-                await self._send_until_durable(topic, records)
-            except RecordTooLarge as error:
-                refusals.append(error)
-
-        async with asyncio.TaskGroup() as group:
-            for topic, records in by_topic.items():
-                if records:
-                    group.create_task(send(topic, records))
-        return refusals[0] if refusals else None
-
-    async def _send_until_durable(self, topic: Topic, records: Sequence[NewRecord]) -> None:
-        attempt = 0
-        while True:
-            try:
-                await self._sender.send(self._names.full(topic), records)
-                return
-            except LogError as error:
-                if error.kind is not FailureKind.DEPENDENCY:
-                    raise
-                await self.hold.wait(attempt, str(error))
-                attempt += 1
+def _original(topic: Topic, record: Record) -> Record:
+    match topic:
+        case Topic.WEBHOOKS_SLOW:
+            return brought_back(record)
+        case Topic.WEBHOOKS_PARKED:
+            return brought_back_from_parking(record)
+        case _:
+            return record

@@ -6,6 +6,7 @@ from typing import Final
 
 from hookmill import codec, headers
 from hookmill.codec import FunctionError, InvocationReport, LogLine
+from hookmill.parked import Spot, Why
 from hookmill.records import NewRecord
 from hookmill.registry import Function
 from hookmill.retry import RetryPolicy
@@ -13,6 +14,7 @@ from hookmill.topics import Topic
 from processors import metrics
 from processors.failed import failed
 from processors.failure import Failure, Reason
+from processors.parked import Parked
 from processors.runtimes.contract import Outcome, Status
 from processors.split import InvalidOutput, Outputs, OutputTooLarge, split
 from processors.webhook import Webhook
@@ -31,10 +33,17 @@ class Results:
 
     Each webhook is settled once. It leaves one report, and its messages, or itself for a delay topic or the dead
     letters, or nothing more if it was dropped: never nothing. `now_ms` is asked at each failure: functions take time.
+    With `parked`, one that failed and has an ordering key stays at the head of its key instead: parked until it is
+    tried again, or until its dead letter is settled.
     """
 
-    def __init__(self, source: str, policy: RetryPolicy, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self, source: str, policy: RetryPolicy, now_ms: Callable[[], int], parked: Parked | None = None
+    ) -> None:
         self.records: defaultdict[Topic, list[NewRecord]] = defaultdict(list)
+        self.held: set[Spot | None] = set()
+        """Webhooks that failed and now hold up others of their key; never `None`."""
+        self._parked = parked
         self._source = source
         self._policy = policy
         self._now_ms = now_ms
@@ -66,8 +75,18 @@ class Results:
     ) -> None:
         """The webhook is delivered again later, or becomes a dead letter; `outcome` is `None` when nothing ran."""
         topic, record, retry_in_s = failed(webhook, function, failure, self._policy, self._now_ms())
-        self.records[topic].append(record)
         is_dead = retry_in_s is None
+        spot = None if self._parked is None else self._parked.spot_of(webhook)
+        if self._parked is None or spot is None:
+            self.records[topic].append(record)
+        else:
+            why = Why.DEAD if is_dead else Why.FAILED
+            self.records[Topic.WEBHOOKS_PARKED].append(self._parked.park(webhook, spot, why, record.headers))
+            self.held.add(spot)
+            if is_dead:
+                place = b"%d" % self._parked.place_of(spot.partition)
+                letter = webhook.record.sent_on(headers.with_headers(record.headers, {headers.HOLDS_ON: place}))
+                self.records[topic].append(letter)
         (self._dead if is_dead else self._retried)[failure.reason] += 1
         what_next = "dead" if is_dead else "retry"
         self._report(webhook, function, failure.status, what_next, failure.error, outcome, retry_in_s=retry_in_s)

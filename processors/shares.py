@@ -69,6 +69,10 @@ class Share:
         self._in_hand += count
         return count
 
+    def fitting(self, least: int, most: int) -> int:
+        """How many webhooks of the source fit into `HOLD_S`, as far as that is known, within these bounds."""
+        return least if self._cost_s is None else min(most, max(least, int(HOLD_S / self._cost_s)))
+
     def give_back(self, count: int) -> None:
         """`count` webhooks are no longer in hand."""
         self._in_hand -= count

@@ -18,6 +18,7 @@ from hookmill.codec import decode_report
 from hookmill.errors import ConfigError
 from hookmill.ids import place_request_id
 from hookmill.log.contract import Log
+from hookmill.parked import Why
 from hookmill.records import Record, TopicPartition
 from hookmill.retry import DELAY_TOPICS
 from hookmill.topics import Topic, TopicNames
@@ -59,7 +60,12 @@ async def read_books(log: Log, names: TopicNames, readers: Readers, wanted: Rang
     }
     topics = {names.full(topic): topic for topic in (*readers.topics, *DELAY_TOPICS, *_OUTCOMES)}
     entry = _Entry(books, wanted, positions)
-    async with Scan(log, list(topics)) as scan:
+    # What is parked comes to an end after its results are durable: so its topic is measured before the others.
+    async with Scan(log, [names.full(Topic.WEBHOOKS_PARKED)]) as parked, Scan(log, list(topics)) as scan:
+        async for span in parked.spans(await parked.starts_at(0), parked.ends):
+            for record in span.records:
+                if record.offset < parked.ends[span.partition]:
+                    entry.parked(record, dict(record.headers))
         starts = await scan.starts_at(max(0, wanted.since_ms - CLOCK_SKEW_MS))
         async for span in scan.spans(starts, scan.ends):
             enter = entry.of(topics[span.partition.topic])
@@ -92,6 +98,15 @@ class _Entry:
                 return self._delayed
             case _:
                 return self._came_back
+
+    def parked(self, record: Record, values: Mapping[str, bytes]) -> None:
+        """On the topic of parked webhooks, all of it: what is parked may be older than the range."""
+        key = b"%d %s" % (record.partition, record.key or b"")
+        request_id, source = _names(record, values)
+        if record.value is None:
+            self._books.unparked(key)
+        elif self._is_wanted(source) and values.get(headers.PARKED) != Why.DROPPED.value.encode():
+            self._books.parked(key, request_id, source)
 
     def _received(self, record: Record, values: Mapping[str, bytes]) -> None:
         request_id, source = _names(record, values)

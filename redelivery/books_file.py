@@ -77,6 +77,7 @@ CREATE TABLE lives (
 CREATE TABLE messages (key BLOB, content BLOB, id BLOB, place TEXT);
 CREATE TABLE letters (partition INTEGER, "offset" INTEGER, id BLOB, PRIMARY KEY (partition, "offset")) WITHOUT ROWID;
 CREATE TABLE settled (partition INTEGER, "offset" INTEGER, PRIMARY KEY (partition, "offset")) WITHOUT ROWID;
+CREATE TABLE parked (key BLOB PRIMARY KEY, id BLOB) WITHOUT ROWID;
 CREATE TABLE edits (partition INTEGER, "offset" INTEGER, id BLOB);
 """
 _PUT_LIFE: Final = """
@@ -106,6 +107,7 @@ UPDATE lives SET facts = facts | {Fact.DEAD:d} WHERE id IN (
     SELECT id FROM letters LEFT JOIN settled USING (partition, "offset") WHERE settled.partition IS NULL
 )
 """  # noqa: S608 # our own words
+_PUT_PARKED: Final = f"UPDATE lives SET facts = facts | {Fact.WAITING:d} WHERE id IN (SELECT id FROM parked)"  # noqa: S608
 _EDITS: Final = """
 SELECT letters.id, edits.id FROM edits JOIN letters USING (partition, "offset") WHERE letters.id <> edits.id
 """
@@ -227,10 +229,19 @@ class BooksFile:
         """The letter's webhook goes on under this id: its own, or another one if somebody edited it."""
         self._database.execute("INSERT INTO edits VALUES (?, ?, ?)", (*letter_id, _id(request_id, source)))
 
+    def parked(self, key: bytes, request_id: str, source: str) -> None:
+        """The webhook is parked; `key` is that of its entry."""
+        self._database.execute("INSERT OR REPLACE INTO parked VALUES (?, ?)", (key, _id(request_id, source)))
+
+    def unparked(self, key: bytes) -> None:
+        """Nothing is parked under this key any more."""
+        self._database.execute("DELETE FROM parked WHERE key = ?", (key,))
+
     def close(self) -> None:
         """Everything is told."""
         self._flush()
         self._database.execute(_PUT_DEAD)
+        self._database.execute(_PUT_PARKED)
         self._follow_edits()
 
     def lines(self) -> list[Line]:

@@ -6,11 +6,12 @@ from typing import Final
 from hookmill import headers
 from hookmill.ids import new_request_id
 from hookmill.log.contract import Log, RecordSender
+from hookmill.parked import Why, parked_record, spot_of
 from hookmill.records import NewRecord, Record, TopicPartition
 from hookmill.topics import Topic, TopicNames
 from redelivery.letters import Letter, LetterId, Settled, settlement_record
 from redelivery.scan import Scan
-from redelivery.stages import topic_of_stage
+from redelivery.stages import FUNCTION, topic_of_stage
 
 _AT_ONCE: Final = 500
 """Letters per send: a crash repeats at most so many, with the ids they had."""
@@ -24,6 +25,7 @@ _OF_THE_FAILURE: Final = frozenset(
         headers.CRASHES,
     }
 )
+_OF_THE_NEWS: Final = frozenset({headers.FORMAT, headers.REQUEST_ID, headers.SOURCE, headers.ORIGIN})
 
 
 async def redrive(
@@ -47,10 +49,12 @@ async def redrive(
 
 
 async def drop(log: Log, names: TopicNames, letters: Sequence[Letter], settled: Callable[[int], None]) -> None:
-    """Each letter is given up. Its bytes stay on the topic until retention takes them."""
+    """Each letter is given up, and no webhook waits for it any more. Its bytes stay on the topic until retention takes
+    them."""
     async with log.sender() as sender:
         for start in range(0, len(letters), _AT_ONCE):
             some = letters[start : start + _AT_ONCE]
+            await _release(log, names, sender, [letter.id for letter in some if letter.stage == FUNCTION])
             await settle(sender, names, some, Settled.DROPPED)
             settled(len(some))
 
@@ -77,6 +81,31 @@ async def deliver_edited(log: Log, names: TopicNames, letter: Letter, record: Re
         await sender.send(names.full(Topic.WEBHOOKS_REDELIVERY), [edited])
         await settle(sender, names, [letter], Settled.REDRIVEN)
     return request_id
+
+
+async def _release(log: Log, names: TopicNames, sender: RecordSender, ids: Sequence[LetterId]) -> None:
+    """Whoever holds webhooks behind these letters hears that they are dropped. Before the letters are settled: what
+    was not told because of a crash is told when they are dropped again."""
+    news = []
+    async for records in _batches(log, names, ids):
+        news += [told for record in records if (told := _dropped(record, names)) is not None]
+    if news:
+        async with Scan(log, [names.full(Topic.WEBHOOKS_PARKED)]) as scan:
+            partitions = len(scan.ends)
+        await sender.send(
+            names.full(Topic.WEBHOOKS_PARKED), [each for each in news if (each.partition or 0) < partitions]
+        )
+
+
+def _dropped(letter: Record, names: TopicNames) -> NewRecord | None:
+    """The news for the webhooks behind the letter; `None` when there cannot be any."""
+    place = headers.int_header(letter.headers, headers.HOLDS_ON, -1)
+    spot = spot_of(letter.headers, names.full(Topic.WEBHOOKS))
+    if place < 0 or spot is None or letter.key is None:
+        return None
+    kept = tuple(pair for pair in letter.headers if pair[0] in _OF_THE_NEWS)
+    told_by = f"dropped-{LetterId(letter.partition, letter.offset)}"
+    return parked_record(spot, Why.DROPPED, b"", letter.key, kept, place, told_by)
 
 
 async def _send_back(sender: RecordSender, names: TopicNames, records: Sequence[Record]) -> None:
