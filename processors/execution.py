@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+from hookmill.breaker import State
 from hookmill.errors import FailureKind, LogError, RecordTooLarge
 from hookmill.log.contract import RecordSender
 from hookmill.records import NewRecord
@@ -215,14 +216,26 @@ class Execution:
     async def _invoke(
         self, deployed: Deployed, webhooks: Sequence[Webhook], invocations: Sequence[Invocation], batch: Batch
     ) -> Ran:
-        outcomes = await self._pool.run(code_of(*deployed), invocations)
         share = self.shares.of(deployed.source.id, deployed.function.version)
-        waiting = []
-        for webhook, outcome in zip(webhooks, outcomes, strict=True):
+        admitted = share.breaker.admit(len(webhooks))
+        try:
+            outcomes = await self._pool.run(code_of(*deployed), invocations[:admitted])
+        except BaseException:
+            if share.breaker.state is State.HALF_OPEN and admitted:
+                share.breaker.failed("the trial was broken off")
+            raise
+        waiting: list[Webhook] = []
+        lacking = [outcome for outcome in outcomes if outcome.status is Status.INFRA]
+        for webhook, outcome in zip(webhooks[:admitted], outcomes, strict=True):
             if outcome.status is Status.INFRA:
                 waiting.append(webhook)
             else:
                 batch.add(Ended(webhook, deployed.function, outcome))
+        if lacking:
+            share.breaker.failed(lacking[0].error.message if lacking[0].error else "no runner")
+        elif outcomes:
+            share.breaker.succeeded()
+        waiting += webhooks[admitted:]
         if waiting:
             share.fill("it has no runner")
         return Ran(waiting, share.measure(outcomes))

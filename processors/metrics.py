@@ -6,6 +6,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from hookmill.breaker import State
 from hookmill.parked import Why
 from hookmill.records import TopicPartition
 from hookmill.registry import Registry
@@ -43,6 +44,11 @@ _PARKED_KEYS: Final = Gauge(
     "hookmill_processors_parked_keys",
     "Ordering keys of parked webhooks, by why the first of them is parked: queued, failed, dead, ...",
     ["source", "why"],
+)
+_BREAKER: Final = Gauge(
+    "hookmill_processors_breaker_state",
+    "Whether runners for the source's function are to be had: 0 closed, 1 half open (a few try), 2 open.",
+    ["source"],
 )
 _shown: Final[dict[Gauge, dict[tuple[str, ...], int]]] = {}
 _LAG: Final = Gauge(
@@ -101,6 +107,11 @@ def set_parked(sources: Collection[str], index: ParkedIndex) -> None:
     records, queues = index.records, index.queues
     _show(_PARKED, {(source,): records.get(source, 0) for source in sources})
     _show(_PARKED_KEYS, {(source, why.value): queues.get((source, why), 0) for source in sources for why in Why})
+
+
+def set_breakers(states: Mapping[str, State]) -> None:
+    """By source, of all that are deployed."""
+    _show(_BREAKER, {(source,): state for source, state in states.items()})
 
 
 def _show(gauge: Gauge, values: Mapping[tuple[str, ...], int]) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
+from hookmill.breaker import Breaker, State
 from hookmill.registry import Registry
 from hookmill.telemetry import get_logger
 from processors import metrics
@@ -43,6 +44,8 @@ class Share:
 
     def __init__(self, source: str, now_s: Callable[[], float]) -> None:
         self.is_slow = False
+        self.breaker = Breaker(f"runners of {source}")
+        """Whether runners for the function are to be had. While it is not closed, a few webhooks at a time try."""
         self._source = source
         self._now_s = now_s
         self._in_hand = 0
@@ -172,11 +175,15 @@ class Shares:
         for key in self._shares.keys() - registry.functions.keys():
             del self._shares[key]
         slow = set()
-        for (source, _), share in self._shares.items():
+        states = dict.fromkeys(registry.sources, State.CLOSED)
+        for (source, version), share in self._shares.items():
             share.review()
             if share.is_slow:
                 slow.add(source)
+            if source in states and registry.sources[source].function_version == version:
+                states[source] = share.breaker.state
         metrics.set_slow_lane(registry.sources.keys(), slow)
+        metrics.set_breakers(states)
 
 
 def _cost_s(outcome: Outcome) -> float:

@@ -53,6 +53,7 @@ class Batch:
         self._topics = topics
         self._wants = wants
         self._accepted: list[tuple[Record, Message]] = []
+        self._written: list[tuple[Record, Message]] = []
         self._refused: list[tuple[Record, Refusal]] = []
         self._size_bytes = 0
         self.unwanted = 0
@@ -65,7 +66,7 @@ class Batch:
 
     @property
     def messages(self) -> list[Message]:
-        """What the sink is to have; indexes are those of `refuse`."""
+        """What the sink is still to have; indexes are those of `refuse`."""
         return [message for _, message in self._accepted]
 
     def is_full(self, max_records: int) -> bool:
@@ -94,6 +95,11 @@ class Batch:
                 self.unwanted += 1
         self.positions[span.partition] = span.next_offset
 
+    def written(self, count: int) -> None:
+        """The sink has the first `count` of `messages`, which are no longer among them."""
+        self._written += self._accepted[:count]
+        del self._accepted[:count]
+
     def refuse(self, rejection: RecordRejected) -> None:
         """The messages that the sink rejected are no longer among `messages`."""
         error_class = type(rejection).__name__
@@ -115,13 +121,14 @@ class Batch:
         if self.positions.keys().isdisjoint(partitions):
             return
         self._accepted = [pair for pair in self._accepted if _place(pair[0]) not in partitions]
+        self._written = [pair for pair in self._written if _place(pair[0]) not in partitions]
         self._refused = [pair for pair in self._refused if _place(pair[0]) not in partitions]
         self.positions = {place: offset for place, offset in self.positions.items() if place not in partitions}
 
     def count(self) -> tuple[int, int]:
-        """Events and objects among the messages."""
-        objects = sum(isinstance(message, SourcedObject) for _, message in self._accepted)
-        return len(self._accepted) - objects, objects
+        """Events and objects among the messages that the sink has."""
+        objects = sum(isinstance(message, SourcedObject) for _, message in self._written)
+        return len(self._written) - objects, objects
 
 
 def _place(record: Record) -> TopicPartition:

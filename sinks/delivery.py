@@ -1,7 +1,10 @@
 """The delivery of one batch: write, then dead letters, then commit. The one place where a sink's position moves."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 
+from hookmill.breaker import Breaker, State
 from hookmill.errors import CommitRefused
 from hookmill.log.contract import RecordReader, RecordSender
 from hookmill.registry import Sink as SinkDefinition
@@ -9,7 +12,7 @@ from hookmill.retry import RetryPolicy
 from hookmill.telemetry import get_logger
 from hookmill.topics import Topic, TopicNames
 from sinks.batch import Batch
-from sinks.contract import RecordRejected, Sink
+from sinks.contract import RecordRejected, Sink, SinkUnavailable
 from sinks.metrics import SinkMetrics
 
 logger = get_logger(__name__)
@@ -26,12 +29,14 @@ class Delivery:
         self._names = names
         self._policy = policy
         self._metrics = metrics
+        self._breaker = Breaker(f"sink {definition.name}", metrics.show_breaker)
         self._is_open = False
 
     async def open(self) -> None:
         """The sink is entered. Errors: those of the sink (`SinkUnavailable`, `ConfigError`)."""
         if not self._is_open:
-            await self._sink.__aenter__()
+            with self._watched():
+                await self._sink.__aenter__()
             self._is_open = True
 
     async def close(self) -> None:
@@ -74,18 +79,31 @@ class Delivery:
         )
 
     async def _write(self, batch: Batch) -> None:
-        """The sink has every message that it does not reject."""
+        """The sink has every message that it does not reject. After an outage a few are written first."""
         while messages := batch.messages:
-            await self.open()
-            try:
-                with self._metrics.write_seconds.time():
-                    await self._sink.write(messages)
-            except RecordRejected as error:
-                self._metrics.rejected.inc()
-                logger.warning("sink.rejected", sink=self._name, error=str(error))
-                batch.refuse(error)
-            else:
-                return
+            with self._watched():
+                await self.open()
+                some = messages[: self._breaker.admit(len(messages))]
+                try:
+                    with self._metrics.write_seconds.time():
+                        await self._sink.write(some)
+                except RecordRejected as error:
+                    self._metrics.rejected.inc()
+                    logger.warning("sink.rejected", sink=self._name, error=str(error))
+                    batch.refuse(error)
+                else:
+                    batch.written(len(some))
+            self._breaker.succeeded()
+
+    @contextlib.contextmanager
+    def _watched(self) -> Iterator[None]:
+        """The breaker knows whether the sink is there. What is no answer tells nothing: the next attempt is a trial."""
+        try:
+            yield
+        except BaseException as error:
+            if isinstance(error, SinkUnavailable) or self._breaker.state is State.HALF_OPEN:
+                self._breaker.failed(str(error))
+            raise
 
     async def _commit(self, batch: Batch, reader: RecordReader) -> None:
         """Partitions that were given away are left to their new reader, the others committed without them."""

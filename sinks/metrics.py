@@ -5,6 +5,7 @@ from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from hookmill.breaker import State
 from hookmill.records import TopicPartition
 
 _ROWS: Final = Counter("hookmill_sinks_rows_total", "Messages that the sink has durably.", ("sink", "kind"))
@@ -22,6 +23,9 @@ _LAG: Final = Gauge(
     "hookmill_sinks_lag_records", "Records between the sink's position and the end.", ("sink", "topic", "partition")
 )
 _PAUSED: Final = Gauge("hookmill_sinks_paused", "1 while the sink is paused by an operator.", ("sink",))
+_BREAKER: Final = Gauge(
+    "hookmill_sinks_breaker_state", "Whether the sink is there: 0 closed, 1 half open (a few try), 2 open.", ("sink",)
+)
 
 
 class SinkMetrics:
@@ -40,6 +44,10 @@ class SinkMetrics:
         self.unwanted = _UNWANTED.labels(sink)
         self.paused = _PAUSED.labels(sink)
         self._lag: dict[TopicPartition, Gauge] = {}
+
+    def show_breaker(self, state: State) -> None:
+        """The sink's breaker is in this state."""
+        _BREAKER.labels(self._sink).set(state)
 
     def set_lag(self, lag: Mapping[TopicPartition, int]) -> None:
         """The lag of the partitions owned now; those of others are no longer exported."""

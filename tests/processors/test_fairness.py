@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 from prometheus_client import REGISTRY
+from structlog.testing import capture_logs
 
 from hookmill import headers
+from hookmill.breaker import TRIAL, State
 from hookmill.records import NewRecord, Record
 from hookmill.registry import Function, Registry, Source, function_version
 from hookmill.topics import Topic
@@ -91,6 +93,37 @@ async def test_webhooks_that_find_no_runner_wait_on_the_slow_lane() -> None:
 
     assert [report.source for report in sender.reports()] == ["shop"]
     assert [record.key for record in sender.of(Topic.WEBHOOKS_SLOW)] == [b"slow"]
+
+
+async def test_without_runners_a_few_webhooks_try_and_with_one_everything_flows() -> None:
+    is_away = True
+
+    def script(code: Code, invocation: Invocation) -> Outcome:
+        return Outcome(Status.INFRA, 0.0) if is_away else ok([TRACK])
+
+    sender, pool = KeepingSender(), ScriptedPool(script)
+    processor = processor_of(pool, sender)
+    share = processor.shares.of("shop", "v1")
+    share.measure([Outcome(Status.OK, 1.0)])  # its webhooks are known to be cheap, so that whole spans run
+    with capture_logs() as lines:
+        await processor.process(span_of(*(webhook_record(offset) for offset in range(100))))
+        share.is_slow = False  # its stay is over
+        await processor.process(span_of(*(webhook_record(offset) for offset in range(100, 200))))
+        state_before = share.breaker.state
+        is_away, share.is_slow = False, False
+        await processor.process(span_of(*(webhook_record(offset) for offset in range(200, 300))))
+        state_after, share.is_slow = share.breaker.state, False
+        await processor.process(span_of(*(webhook_record(offset) for offset in range(300, 400))))
+
+    assert [len(invocations) for _, invocations in pool.calls if invocations] == [100, TRIAL, TRIAL, 100]
+    assert (state_before, state_after) == (State.OPEN, State.CLOSED)
+    assert len(sender.reports()) == TRIAL + 100
+    assert len(sender.of(Topic.WEBHOOKS_SLOW)) == 300 - TRIAL
+    told = [(line["event"], line["of"]) for line in lines if line["event"].startswith("breaker.") and "of" in line]
+    assert [each for each in told if each[0] != "breaker.state"] == [
+        ("breaker.opened", "runners of shop"),
+        ("breaker.closed", "runners of shop"),
+    ]
 
 
 async def test_on_the_slow_lane_everything_runs_whatever_it_takes() -> None:
