@@ -3,6 +3,7 @@
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from functools import cached_property
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
@@ -60,16 +61,22 @@ class ParkedIndex:
     """
 
     def __init__(self) -> None:
-        self._database = sqlite3.connect("", isolation_level=None)
-        for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{_CACHE_KIB}", "temp_store=FILE"):
-            self._database.execute(f"PRAGMA {pragma}").fetchall()
-        self._database.executescript(_SCHEMA)
         self._records: Counter[str] = Counter()
         self._queues: Counter[tuple[str, Why]] = Counter()
 
+    @cached_property
+    def _database(self) -> sqlite3.Connection:
+        """Opened by the first need: most installations have no ordered source."""
+        database = sqlite3.connect("", isolation_level=None)
+        for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{_CACHE_KIB}", "temp_store=FILE"):
+            database.execute(f"PRAGMA {pragma}").fetchall()
+        database.executescript(_SCHEMA)
+        return database
+
     def close(self) -> None:
         """The file is gone."""
-        self._database.close()
+        if "_database" in vars(self):
+            self._database.close()
 
     @property
     def records(self) -> Mapping[str, int]:
