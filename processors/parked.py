@@ -55,10 +55,14 @@ class Parked:
         self._known.update(places)
         self._has_learnt.set()
 
-    def unknown(self, places: Collection[int]) -> None:
-        """Others may have written to these places."""
-        self._known.difference_update(places)
+    def assigned(self, partitions: Collection[int]) -> None:
+        """Webhooks of these partitions are run here from now on. Others may have written to their places meanwhile, and
+        what was sent when they were here before may be gone without having been read."""
+        self._known.difference_update(map(self.place_of, partitions))
         self._patient_until_s = time.monotonic() + _PATIENCE_S
+        for place, key in list(self._unread):
+            if int(key.partition(b":")[0]) in partitions:
+                self._read_back(place, key)
 
     async def until_known(self, places: Collection[int]) -> None:
         """These places are known, or that takes longer than is worth a wait: then everything is parked meanwhile."""

@@ -61,15 +61,13 @@ class ParkedLog:
     def assigned(self, partitions: Collection[int]) -> None:
         """Webhooks of these partitions are run here from now on: what others have parked of them is not known yet."""
         self.owned.update(partitions)
-        places = {self._parked.place_of(partition) for partition in partitions}
-        self._parked.unknown(places)
-        self._to_take_up |= places
+        self._parked.assigned(partitions)
+        self._to_take_up.update(map(self._parked.place_of, partitions))
 
     def revoked(self, partitions: Collection[int]) -> None:
         """They are run elsewhere."""
         self.owned.difference_update(partitions)
-        places = {self._parked.place_of(partition) for partition in partitions}
-        for place in places - {self._parked.place_of(partition) for partition in self.owned}:
+        for place in set(map(self._parked.place_of, partitions)) - set(map(self._parked.place_of, self.owned)):
             self._follower.pause([TopicPartition(self.topic, place)])
             self._to_take_up.discard(place)
             self._ends.pop(place, None)

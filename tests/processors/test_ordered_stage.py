@@ -1,6 +1,8 @@
 """Ordered sources through the function stage: order per key, parking, repair, and what goes on beside it."""
 
 import asyncio
+import contextlib
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -206,6 +208,37 @@ async def test_after_repair_a_key_drains_in_order(pipeline: Pipeline, how: str) 
         await pipeline.until_books(books | ({given_up: 1} if given_up else {}))
 
     assert delivered == {"a": [*expected, 30]}
+
+
+async def test_order_survives_processes_that_come_and_go(pipeline: Pipeline) -> None:
+    await deploy(pipeline.installation, PARKING)
+    pipeline.shop.broken = {"a-3"}
+    keys = ["a", *(f"k{number}" for number in range(8))]
+    numbers = itertools.count()
+
+    async def receive(rounds: int) -> None:
+        for number in itertools.islice(numbers, rounds):
+            await pipeline.receive(*(webhook(key, number) for key in keys))
+
+    mover, first, second = pipeline.services(stages=2)
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(running([mover]))
+        leaving = await stack.enter_async_context(contextlib.AsyncExitStack())
+        await leaving.enter_async_context(running([first]))
+        await receive(20)
+        await stack.enter_async_context(running([second]))
+        await receive(20)
+        await pipeline.letters(1)
+        await leaving.aclose()
+        await receive(20)
+        held = await pipeline.until(lambda found: sum(map(len, found.values())) == 8 * 60 + 3)
+        pipeline.shop.broken = set()
+        letters = await pipeline.letters(1)
+        await redrive(pipeline.installation.log, pipeline.installation.names, letters, lambda count: None)
+        delivered = await pipeline.until(lambda found: len(found["a"]) == 60)
+
+    assert held["a"] == [0, 1, 2]
+    assert delivered == {key: list(range(60)) for key in keys}
 
 
 def ran_in_order(ran: Sequence[str]) -> bool:
