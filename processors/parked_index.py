@@ -71,6 +71,7 @@ class ParkedIndex:
         for pragma in ("journal_mode=OFF", "synchronous=OFF", f"cache_size=-{_CACHE_KIB}", "temp_store=FILE"):
             database.execute(f"PRAGMA {pragma}").fetchall()
         database.executescript(_SCHEMA)
+        database.execute("BEGIN")  # for good: nobody else sees the file, and a commit for each statement takes its time
         return database
 
     def close(self) -> None:

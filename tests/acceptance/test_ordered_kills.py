@@ -157,9 +157,9 @@ def seed() -> int:
 
 
 @pytest.fixture(params=["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
-async def trial(request: pytest.FixtureRequest, tmp_path: Path, seed: int) -> Trial:
+def trial(request: pytest.FixtureRequest, tmp_path: Path, seed: int) -> Trial:
     servers = request.getfixturevalue("kafka_bootstrap") if request.param == "kafka" else None
-    return Trial(await install(tmp_path / "data", servers), tmp_path, seed)
+    return Trial(asyncio.run(install(tmp_path / "data", servers)), tmp_path, seed)
 
 
 LONG = [pytest.mark.nightly, pytest.mark.timeout(900)]

@@ -34,9 +34,9 @@ PARKING = msgspec.structs.replace(ORDERED, on_failure="park")
 
 
 @pytest.fixture(params=["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])
-async def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Installation:
+def installation(request: pytest.FixtureRequest, tmp_path: Path) -> Installation:
     servers = request.getfixturevalue("kafka_bootstrap") if request.param == "kafka" else None
-    return await install(tmp_path, servers)
+    return asyncio.run(install(tmp_path, servers))
 
 
 def impatient(config: Config) -> Config:
