@@ -1,5 +1,6 @@
 """Records on which our own code failed: each comes again by itself, and the third time it is given up."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from hookmill import headers
@@ -20,6 +21,12 @@ def suspects_alone(span: Span) -> list[Span]:
     others = tuple(record for record in span.records if not _crashes(record))
     parts = [*([others] if others else []), *((suspect,) for suspect in suspects)]
     return [Span(span.partition, part) for part in parts]
+
+
+def first_step(webhooks: Sequence[Webhook]) -> int:
+    """As `suspects_alone`, for webhooks whose order counts: how many of the first of them may run together."""
+    clean = next((index for index, webhook in enumerate(webhooks) if _crashes(webhook.record)), len(webhooks))
+    return clean or 1
 
 
 def tried_again(webhook: Webhook) -> NewRecord | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from hookmill.parked import Why, entry_key
 from hookmill.records import NewRecord
 from hookmill.topics import Topic
+from processors.crashes import crash_failure, tried_again
 from processors.deployed import Deployed
 from processors.execution import Execution
 from processors.failure import Failure
@@ -71,6 +72,20 @@ class Ordered:
             for record in self._ends(webhook, key, batch.results)
         )
         return not ran.lacks_runner
+
+    async def set_aside(self, source: str, webhooks: Sequence[Webhook], keys: Sequence[bytes], bug: Exception) -> None:
+        """After a bug in `settle_parked`: each webhook is parked for another try by itself, or a dead letter."""
+        again: list[NewRecord] = []
+        for webhook, key in zip(webhooks, keys, strict=True):
+            record, spot = tried_again(webhook), self._parked.spot_of(webhook)
+            if record is None or spot is None:
+                await self.settle_parked(source, crash_failure(bug), [webhook], [key])
+                continue
+            again.append(self._parked.park(webhook, spot, Why.QUEUED, record.headers))
+            if key != entry_key(spot):
+                place, queue = webhook.record.partition, queue_hash(webhook.record.key or b"")
+                again.append(self._parked.unpark(place, key, queue, webhook.request_id, webhook.source))
+        await self._send(again)
 
     async def give_back(self, webhooks: Sequence[Webhook]) -> Sequence[Webhook]:
         """Deliveries that come again are with whoever runs the webhooks of their keys. Returns those that have no place

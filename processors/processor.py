@@ -11,12 +11,12 @@ from hookmill.records import NewRecord, Record, Span
 from hookmill.registry import Registry
 from hookmill.retry import DELAYS_S
 from hookmill.topics import Topic, TopicNames
-from processors.crashes import crash_failure, tried_again
+from processors.crashes import crash_failure, first_step, tried_again
 from processors.deferral import brought_back
 from processors.deployed import Deployed, Deployments
 from processors.execution import Execution
 from processors.failure import Failure
-from processors.hold import Hold
+from processors.hold import Abandoned, Hold
 from processors.ordered import IsWanted, Ordered, turn_key, until_turn
 from processors.parked import Parked
 from processors.parked import brought_back as brought_back_from_parking
@@ -118,7 +118,10 @@ class RecordProcessor:
         await self._execution.insist({Topic.WEBHOOKS_REDELIVERY: again})
 
     async def process_parked(self, span: Span, keys: Sequence[bytes], is_wanted: IsWanted) -> bool:
-        """As `process`, of parked webhooks of one source with the keys of their entries. False: there is no runner."""
+        """As `process`, of parked webhooks of one source with the keys of their entries. False: there is no runner.
+
+        After a bug the webhooks in work are parked for another try, or dead letters.
+        """
         (part,) = self._expected.pop(id(span))
         assert part.turn is not None
         how = End.FAILED
@@ -126,11 +129,23 @@ class RecordProcessor:
             await until_turn(part.turn, is_wanted)
             deployed = await self._deployments.find(part.source, part.version, part.newest_us)
             with self._on_slow_lane(deployed, part.webhooks[0], only_if_slow=True):
-                has_runner = await self._ordered.settle_parked(part.source, deployed, part.webhooks, keys)
+                count = first_step(part.webhooks)  # the others are handed out again
+                has_runner = await self._settle_parked(part.source, deployed, part.webhooks[:count], keys[:count])
             how = End.DONE
         finally:
             self._turns.end(part.turn, how)
         return has_runner
+
+    async def _settle_parked(
+        self, source: str, deployed: Deployed | Failure, webhooks: Sequence[Webhook], keys: Sequence[bytes]
+    ) -> bool:
+        try:
+            return await self._ordered.settle_parked(source, deployed, webhooks, keys)
+        except Abandoned:
+            raise
+        except Exception as bug:
+            await self._ordered.set_aside(source, webhooks, keys, bug)
+            raise ExceptionGroup("parked webhooks", [bug]) from None
 
     async def send_parked(self, records: Sequence[NewRecord]) -> None:
         """The records are durable on the topic of parked webhooks. Errors: `Abandoned`."""

@@ -48,6 +48,8 @@ class Shop:
 
     def __init__(self) -> None:
         self.broken: set[str] = set()
+        self.poison = ""
+        """The webhook on which the stage itself fails."""
         self.ran: list[str] = []
         self.pool = ScriptedPool(self.run)
 
@@ -55,6 +57,8 @@ class Shop:
         body = msgspec.json.decode(invocation.body)
         name = f"{body['key']}-{body['number']}"
         self.ran.append(name)
+        if name == self.poison:
+            raise RuntimeError("a bug")
         if self.broken & {body["key"], name}:
             return failed(Status.ERROR)
         return ok([{"type": "track", "event": name, "userId": body["key"]}])
@@ -250,3 +254,29 @@ def ran_in_order(ran: Sequence[str]) -> bool:
             return False
         last[key] = int(number)
     return True
+
+
+async def test_a_parked_webhook_on_which_the_stage_itself_fails_is_given_up(pipeline: Pipeline) -> None:
+    """Those of its key before it are delivered; those behind it wait for the dead letter to be settled."""
+    installation, shop = pipeline.installation, pipeline.shop
+    await deploy(installation, PARKING)
+    shop.broken = {"a-0"}
+    await pipeline.receive(*(webhook("a", number) for number in range(4)))
+    async with running(pipeline.services()):
+        letters = await pipeline.letters(1)
+        await pipeline.until_books({"received": 4, "dead": 1, "waiting": 3})
+    shop.broken, shop.poison = set(), "a-2"
+    await redrive(installation.log, installation.names, letters, lambda count: None)
+
+    crashes = 0
+    while [letter.error_class for letter in await pipeline.letters(0)] != ["pipeline-crash"]:
+        mover, stage = pipeline.services()
+        async with asyncio.timeout(DEADLINE_S), running([mover]):
+            with pytest.raises(ExceptionGroup):
+                async with running([stage]):
+                    await stage.wait()
+        crashes += 1
+
+    assert crashes == 3
+    assert await pipeline.delivered() == {"a": [0, 1]}
+    await pipeline.until_books({"received": 4, "delivered": 2, "dead": 1, "waiting": 1})
