@@ -51,10 +51,11 @@ class Results:
         self._ended: Counter[Status] = Counter()
         self._retried: Counter[Reason] = Counter()
         self._dead: Counter[Reason] = Counter()
+        self._durations_s: defaultdict[str, list[float]] = defaultdict(list)
 
     def settle(self, webhook: Webhook, function: Function, outcome: Outcome) -> None:
         """The webhook ended as `outcome` says; not for `INFRA`, which ends nothing."""
-        metrics.seconds(function.language).observe(outcome.duration_ms / 1_000)
+        self._durations_s[function.language].append(outcome.duration_ms / 1_000)
         match outcome.status:
             case Status.OK:
                 try:
@@ -102,6 +103,8 @@ class Results:
             metrics.retries(label, reason.value).inc(retried)
         for reason, dead in self._dead.items():
             metrics.dead_letters(label, reason.value).inc(dead)
+        for language, durations_s in self._durations_s.items():
+            metrics.observe_seconds(language, durations_s)
 
     def _deliver(self, webhook: Webhook, function: Function, outcome: Outcome, outputs: Outputs) -> None:
         events, objects = outputs
