@@ -33,16 +33,34 @@ class Destination:
         return min(MAX_RECORD_BYTES, self.max_batch_bytes - BATCH_HEADROOM_BYTES)
 
 
-def pack(
-    records: Sequence[NewRecord], destination: Destination, keyless_partition: int
-) -> list[tuple[int, BatchBuilder]]:
+class Batch(BatchBuilder):  # type: ignore[misc]  # aiokafka's producer has no types
+    """Records for one partition as they are sent; uncompressed."""
+
+    def __init__(self, full_bytes: int) -> None:
+        super().__init__(full_bytes, 0)
+
+    def add(self, record: NewRecord) -> bool:
+        """Whether there was room; there is always for a first one.
+
+        aiokafka's `append` asks for serializers first, which takes longer than the rest.
+        """
+        added = self._builder.append(
+            self._relative_offset, record.timestamp_ms, record.key, record.value, list(record.headers)
+        )
+        if added is None:
+            return False
+        self._relative_offset += 1
+        return True
+
+
+def pack(records: Sequence[NewRecord], destination: Destination, keyless_partition: int) -> list[tuple[int, Batch]]:
     """Batches with their partitions; those of one partition in the order of the records.
 
     Errors: `RecordTooLarge`; `ValueError` for a partition that the topic does not have, or neither key nor value.
     """
     full_bytes = min(_FULL_BATCH_BYTES, destination.max_batch_bytes)
-    batches: list[tuple[int, BatchBuilder]] = []
-    filling: dict[int, BatchBuilder] = {}
+    batches: list[tuple[int, Batch]] = []
+    filling: dict[int, Batch] = {}
     last_key, last_partition = b"", partition_of(b"", destination.partitions)
     for record in records:
         key = record.key
@@ -60,11 +78,8 @@ def pack(
             )
         if record.value is None and key is None:
             raise ValueError("A record without value is a tombstone and needs a key.")
-        headers = list(record.headers)
-        while (batch := filling.get(partition)) is None or (
-            batch.append(timestamp=record.timestamp_ms, key=key, value=record.value, headers=headers) is None
-        ):  # the first record of a batch fits whatever its size
-            filling[partition] = BatchBuilder(full_bytes, 0)
+        while (batch := filling.get(partition)) is None or not batch.add(record):
+            filling[partition] = Batch(full_bytes)
             batches.append((partition, filling[partition]))
     if any(batch.size() > destination.max_record_bytes for _, batch in batches):
         _refuse_too_large(records, destination)
