@@ -101,6 +101,8 @@ def as_generation(value: bytes | None) -> int:
 
 def as_delivery_count(value: bytes | None) -> int:
     """As `delivery_count`, of a value at hand."""
+    if value is None:
+        return 1
     count = as_int(value, 1)
     return count if 1 <= count <= _MAX_DELIVERY_COUNT else 1
 

@@ -52,6 +52,10 @@ class Webhook(msgspec.Struct, frozen=True, gc=False):
     received_at_us: int
     origin: Origin
     delivery_count: int
+    format: bytes | None = None
+    """Header `format`."""
+    http: bytes | None = None
+    """Header `http`, unread."""
     replay: Replay | None = None
 
     @property
@@ -78,25 +82,24 @@ def read_webhook(record: Record) -> Webhook:
         received_at_us=received_at_us,
         origin=origin,
         delivery_count=headers.as_delivery_count(values.get(headers.DELIVERY_COUNT)),
-        replay=_replay(values),
+        format=values.get(headers.FORMAT),
+        http=values.get(headers.HTTP),
+        replay=_replay(values) if headers.REPLAY_ID in values else None,
     )
 
 
 def read_invocation(webhook: Webhook) -> Invocation | Failure:
     """What to run the function on, or why it cannot run. A webhook without body runs with an empty one."""
-    record = webhook.record
-    version = headers.header(record.headers, headers.FORMAT)
-    if version != headers.FORMAT_VERSION:
-        found = "is missing" if version is None else f"is {version[:20]!r}"
+    if webhook.format != headers.FORMAT_VERSION:
+        found = "is missing" if webhook.format is None else f"is {webhook.format[:20]!r}"
         return Failure.of(Reason.UNKNOWN_FORMAT, f"Header format {found}; this version reads format 1.")
-    http = headers.header(record.headers, headers.HTTP)
-    if http is None:
+    if webhook.http is None:
         return Failure.of(Reason.MALFORMED_HTTP, "Header http is missing.")
     try:
-        request = decode_http(http)
+        request = decode_http(webhook.http)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return Failure.of(Reason.MALFORMED_HTTP, f"Header http cannot be read: {error}.")
-    return Invocation(webhook.request_id, request.method, request.url, request.headers, record.value or b"")
+    return Invocation(webhook.request_id, request.method, request.url, request.headers, webhook.record.value or b"")
 
 
 def iso_milliseconds(instant_us: int) -> str:
