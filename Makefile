@@ -28,7 +28,7 @@ test-nightly: $(CLICKHOUSE) ## Run the long trials: 200 kills of a writing proce
 	$(BIN)/python -m pytest -m nightly
 
 faults: $(DEV) ## Run the fault trials in short: kills, freezes, restarts, outages; prints the figure of each row
-	$(BIN)/python -m pytest -m faults -rP tests
+	$(BIN)/python -m pytest -m faults -rP -n 2 tests
 
 faults-long: $(DEV) ## Run the fault trials in full, for hours
 	$(BIN)/python -m pytest -m faults_long -rP tests

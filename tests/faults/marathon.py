@@ -30,9 +30,10 @@ from tests.faults.workload import Workload
 
 VICTIMS = ("ingest", "process-1", "process-2", "sink", "mover")
 EVERY_S = (5.0, 20.0)
-_DELAYS_S = (1.0, 2.0, 5.0, 30.0, 100.0)
-_PATIENCE_S = 120.0
-"""Less than the ladder waits: a webhook that fails once, and again wherever a runner was killed, gets through."""
+DELAYS_S = (1.0, 2.0, 5.0, 30.0, 100.0)
+SHORT_DELAYS_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+_PATIENCE = 0.85
+"""Of what the ladder waits: a webhook that fails once, and again wherever a runner was killed, gets through."""
 _MOST_WAITING = 20_000
 """Accepted and not ended: then the provider pauses. A webhook that waited longer than the patience would not fail."""
 _LOOK_S = 2.0
@@ -48,6 +49,7 @@ class Marathon:
     seed: int
     rate: float
     every_s: tuple[float, float] = EVERY_S
+    delays_s: tuple[float, ...] = DELAYS_S
     at_most_s: float = math.inf
     """No webhook is begun later."""
 
@@ -73,7 +75,7 @@ class Result:
 async def run(marathon: Marathon, folder: Path, bootstrap_servers: str | None) -> Result:
     """The webhooks are sent and have ended, the processes were killed often enough, everything is checked."""
     workload = Workload(marathon.seed, marathon.webhooks)
-    mill = await install_mill(folder, bootstrap_servers, workload, workers=2, delays_s=_DELAYS_S)
+    mill = await install_mill(folder, bootstrap_servers, workload, workers=2, delays_s=marathon.delays_s)
     began = time.monotonic()
     with mill.running(), Ledger(folder / "ledger") as ledger:
         async with (
@@ -84,7 +86,7 @@ async def run(marathon: Marathon, folder: Path, bootstrap_servers: str | None) -
                 mill,
                 ledger,
                 rate=marathon.rate,
-                patience_s=_PATIENCE_S,
+                patience_s=sum(marathon.delays_s) * _PATIENCE,
                 is_over=lambda: time.monotonic() - began > marathon.at_most_s,
                 go=go,
             )
@@ -134,7 +136,12 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="hookmill-marathon-"))
     print(f"seed {chosen.seed}, {chosen.log} log, in {folder}", flush=True)
     marathon = Marathon(
-        chosen.webhooks, chosen.kills, chosen.seed, chosen.rate, tuple(chosen.every), chosen.minutes * 60
+        chosen.webhooks,
+        chosen.kills,
+        chosen.seed,
+        chosen.rate,
+        every_s=tuple(chosen.every),
+        at_most_s=chosen.minutes * 60,
     )
     with contextlib.ExitStack() as stack:
         broker = stack.enter_context(LocalKafka(folder / "kafka")) if chosen.log == "kafka" else None

@@ -2,15 +2,23 @@
 
 from pathlib import Path
 
-from tests.faults.marathon import Marathon, run
+from tests.faults.marathon import DELAYS_S, EVERY_S, SHORT_DELAYS_S, Marathon, run
 from tests.faults.trials import trials
 
 
-@trials("kills", short=5, full=200, deadline_s=14_400)
+@trials("kills", short=4, full=200, deadline_s=14_400)
 async def test_kills_of_every_stage_lose_and_double_nothing(
     tmp_path: Path, engine: str | None, seed: int, kills: int
 ) -> None:
-    marathon = Marathon(webhooks=kills * 5_000, kills=kills, seed=seed, rate=1_000)
+    is_short = kills < 200
+    marathon = Marathon(
+        webhooks=kills * 5_000,
+        kills=kills,
+        seed=seed,
+        rate=1_000,
+        every_s=(5, 8) if is_short else EVERY_S,
+        delays_s=SHORT_DELAYS_S if is_short else DELAYS_S,
+    )
 
     result = await run(marathon, tmp_path, engine)
 

@@ -19,7 +19,7 @@ MOST_REPEATS = 5_000
 MOST_RECOVERY_S = 20.0
 
 
-@trials("count", short=3, full=200, deadline_s=7_200)
+@trials("count", short=2, full=200, deadline_s=7_200)
 async def test_nothing_is_lost_by_a_worker_that_is_killed_and_little_is_done_again(
     tmp_path: Path, engine: str | None, seed: int, count: int
 ) -> None:
