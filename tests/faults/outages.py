@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 
+from hookmill.errors import LogUnavailable
 from tests.faults.ledger import Ledger
 from tests.faults.load import load
 from tests.faults.mill import Mill
@@ -71,3 +72,13 @@ async def loading(mill: Mill, ledger: Ledger, *, rate: float) -> AsyncIterator[P
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def settled(mill: Mill, ledger: Ledger) -> None:
+    """As `Mill.settled`, on a log that has just come back and may not answer every time yet."""
+    while True:
+        try:
+            await mill.settled(ledger)
+            return
+        except LogUnavailable:
+            await asyncio.sleep(1)

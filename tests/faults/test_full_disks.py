@@ -12,7 +12,7 @@ from tests.disks import fill, small_file_system
 from tests.faults.checker import check
 from tests.faults.ledger import Ledger
 from tests.faults.mill import Mill, install_mill
-from tests.faults.outages import ENDLESS, loading
+from tests.faults.outages import ENDLESS, loading, settled
 from tests.faults.trials import trials
 from tests.faults.workload import Workload
 from tests.processes import or_skip
@@ -87,7 +87,7 @@ async def test_a_full_disk_of_the_broker_is_503_until_it_is_started_with_room(
                     await asyncio.to_thread(broker.kill)
                     await asyncio.to_thread(broker.start)
                     back_s.append(await progress.accepted(1))
-            await mill.settled(ledger)
+            await settled(mill, ledger)
             await mill.stop()
         findings = await check(mill, ledger)
     finally:
