@@ -19,6 +19,7 @@ from hookmill.topics import DAY_MS, TopicSpec
 from tests.contracts.engines import Engine
 from tests.contracts.process import batch, next_line, running
 from tests.contracts.reading import DEADLINE_S, assert_nothing_more, numbered, numbers, owning, read, send, until
+from tests.disks import fill, small_file_system
 from tests.processes import ROOT, clean_environment
 
 TOPIC = "t"
@@ -141,6 +142,23 @@ async def test_a_full_disk_refuses_whole_sends_and_takes_more_when_there_is_room
     )
 
     assert done.stdout.splitlines()[-1:] == ["everything acknowledged is there"], done.stdout + done.stderr
+
+
+async def test_a_topic_that_nobody_has_open_is_not_opened_on_a_full_disk(tmp_path: Path) -> None:
+    """Opening it could end the process: see `_ROOM_BYTES` of the engine."""
+    with small_file_system(tmp_path) as mount:
+        log = SqliteLog(mount / "log")
+        await log.ensure_topics([TopicSpec(TOPIC, 1, DAY_MS)])
+        await send(log, TOPIC, numbered([0]))
+        fill(mount / "filler")
+
+        with pytest.raises(LogFull, match=r"t\.topic could not be opened: no space left"):
+            async with log.reader([TOPIC], group=None):
+                pass
+        (mount / "filler").unlink()
+
+        async with log.reader([TOPIC], group=None) as reader:
+            assert numbers(await read(reader, 1)) == [0]
 
 
 async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -22,6 +22,11 @@ _WAL_KEPT_BYTES: Final = 16_777_216
 """The write-ahead log is cut back to this after a burst; it is reused from its start, so it seldom grows so far."""
 
 
+_ROOM_BYTES: Final = 1_048_576
+"""For an index of the write-ahead log, 32 KiB, that SQLite maps into memory: on an ext4 without a free block the first
+touch of it ended a process with SIGBUS."""
+
+
 @dataclass(frozen=True)
 class Database:
     """An open file. Only the thread that opened it may use it."""
@@ -65,7 +70,9 @@ def connect(path: Path, *, synchronous: str) -> Database:
     """The existing file, open.
 
     `synchronous` is `FULL` (fsync per commit) or `NORMAL` (a power cut may undo the last commits, never tear one).
+    Errors: `LogUnavailable`; `LogFull` when nobody has the file open and its disk is full.
     """
+    _require_room(path)
     with contextlib.ExitStack() as opened:
         try:
             lock = WriteLock(path)
@@ -83,6 +90,16 @@ def connect(path: Path, *, synchronous: str) -> Database:
             raise _unwritable(path, error) from error
         opened.pop_all()
     return Database(path, connection, lock)
+
+
+def _require_room(path: Path) -> None:
+    """There is room for the index of the write-ahead log, unless another process has made it."""
+    if path.with_name(f"{path.name}-shm").exists():
+        return
+    with contextlib.suppress(OSError):  # a folder that is not there is told by SQLite
+        disk = os.statvfs(path.parent)
+        if disk.f_bavail * disk.f_frsize < _ROOM_BYTES:
+            raise LogFull(f"{path} could not be opened: no space left in {path.parent}.")
 
 
 def create(path: Path, fill: Callable[[sqlite3.Connection], object]) -> bool:
