@@ -7,6 +7,8 @@
 | `load` | the provider: posts every webhook until it is accepted, an object's webhooks one after the other |
 | `mill` | a project on a log of its own, and a process per stage, started, stopped and killed by name |
 | `cluster` | three Kafka brokers, stopped and killed one by one (one broker: `console.broker.LocalKafka`) |
+| `outages` | a load that lasts as long as its test, until when webhooks are accepted again, and how long none was |
+| `usage` | memory and descriptors of a process |
 | `kills` | kills in random turn while something runs |
 | `checker` | joins ledger, warehouse, dead letters and books; names what is lost, doubled, invented or different |
 | `repeats` | how much work was done more than once, and when it stood still, from the log |
