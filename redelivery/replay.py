@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from hookmill.errors import ConfigError
 from hookmill.log.contract import Log
 from hookmill.records import Record, TopicPartition
 from hookmill.topics import Topic, TopicNames
@@ -114,12 +115,19 @@ def _batches(records: Sequence[Record], per_second: float) -> list[Sequence[Reco
 
 
 async def _spans(log: Log, plan: ReplayPlan, starts: Mapping[int, int]) -> AsyncIterator[Sequence[Record]]:
-    """The records between, span by span; the last of a partition may reach beyond its end."""
+    """The records between, span by span; the last of a partition may reach beyond its end.
+
+    Errors: `ConfigError` when the topic is not the one of which the plan was made.
+    """
 
     def places(offsets: Mapping[int, int]) -> dict[TopicPartition, int]:
         return {TopicPartition(plan.topic, partition): offset for partition, offset in offsets.items()}
 
     async with Scan(log, [plan.topic]) as scan:
+        if any(end > scan.ends.get(place, 0) for place, end in places(plan.ends).items()):
+            raise ConfigError(
+                f"{plan.topic} ends before what replay {plan.id} is to read: it was created anew. Start another replay."
+            )
         async for span in scan.spans(places(starts), places(plan.ends)):
             yield span.records
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from hookmill import headers
+from hookmill.errors import ConfigError
 from hookmill.lifecycle import running
 from hookmill.records import NewRecord
 from hookmill.registry import publish
@@ -40,6 +41,14 @@ async def test_a_repair_changes_nothing_that_is_there(tmp_path: Path, count: int
 
         assert live.bytes() == before
         assert len(before["shop__tracks"]) == count
+
+
+async def test_a_replay_that_was_planned_for_a_topic_before_it_was_created_anew_is_refused(tmp_path: Path) -> None:
+    async with pipeline(tmp_path, 10) as live:
+        with pytest.raises(ConfigError, match=r"it was created anew\. Start another replay\."):
+            await live.replay(Mode.REPAIR, starts={0: 0}, ends={0: 1_000})
+
+        assert await live.installation.records(Topic.WEBHOOKS_REPLAY) == []
 
 
 @pytest.mark.timeout(900)
