@@ -13,7 +13,7 @@ RECOMPUTE = ("--source", "shop", "--from", "1d", "--to", "now", "--mode", "recom
 RATE = ("--rate", "300", "--yes")
 
 
-@trials("count", short=2, full=20, deadline_s=1_800)
+@trials("count", short=1, full=20, deadline_s=1_800)
 async def test_a_recompute_that_is_killed_and_resumed_gives_what_a_fresh_run_gives(
     tmp_path: Path, engine: str | None, seed: int, count: int
 ) -> None:

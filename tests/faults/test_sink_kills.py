@@ -25,7 +25,7 @@ WHERE application_name = 'hookmill' AND xact_start IS NOT NULL AND state IN ('ac
 """
 
 
-@trials("count", short=8, full=100, deadline_s=3_600)
+@trials("count", short=5, full=100, deadline_s=3_600)
 async def test_rows_are_those_of_the_messages_whatever_is_killed(
     tmp_path: Path, engine: str | None, seed: int, count: int
 ) -> None:

@@ -26,6 +26,9 @@ SLOWER = 1.5
 NOISE_S = 0.3
 """What the 99th percentile differs by from run to run on a machine with other work."""
 
+ON_THE_EMBEDDED_LOG = pytest.mark.parametrize("engine", ["embedded"], indirect=True)
+"""What is in trouble is on the other side: the engine of the log makes no difference."""
+
 BUSY = answering(429, Retry_After="1")
 TROUBLES: dict[str, Trouble | Answer] = {
     "slow answers": Trouble.SLOW,
@@ -46,6 +49,7 @@ def hook_at(port: int, scheme: str = "http") -> WebhookOut:
     return WebhookOut(Endpoint(f"{scheme}://127.0.0.1:{port}/", allow_private=True, timeout_s=3.0), SECRET_ENV)
 
 
+@ON_THE_EMBEDDED_LOG
 @pytest.mark.parametrize("name", TROUBLES)
 @trials("count", short=1, full=10, deadline_s=1_800)
 async def test_a_destination_in_trouble_holds_up_no_other_sink_and_loses_nothing(
@@ -93,6 +97,7 @@ async def test_a_destination_in_trouble_holds_up_no_other_sink_and_loses_nothing
     assert p99_s[1] < SLOWER * p99_s[0] + NOISE_S
 
 
+@ON_THE_EMBEDDED_LOG
 @pytest.mark.parametrize("trouble", [Trouble.SLOW, Trouble.HALF_OPEN, Trouble.RESET])
 @trials("count", short=1, full=10, deadline_s=3_600)
 async def test_a_database_behind_a_bad_network_holds_up_no_other_sink_and_loses_nothing(
