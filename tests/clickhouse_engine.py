@@ -2,6 +2,8 @@
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -40,8 +42,9 @@ class ClickHouseEngine:
         """A client with the settings of the warehouse."""
         if self._url is not None:
             return clickhouse_connect.get_client(dsn=self._url, database=database, settings=SETTINGS)
+        settings = {**SETTINGS, "fsync_metadata": 0}  # tables are made by the hundred, and no power is cut
         return clickhouse_connect.get_client(
-            interface="chdb", path=str(self._folder), database=database, settings=SETTINGS
+            interface="chdb", path=str(self._folder), database=database, settings=settings
         )
 
 
@@ -51,9 +54,20 @@ class Database:
     def __init__(self, engine: ClickHouseEngine, name: str) -> None:
         self.name = name
         self._engine = engine
+        self._seen: list[str] | None = None
 
     def connect(self) -> Client:
-        return self._engine.connect(self.name)
+        client = self._engine.connect(self.name)
+        return client if self._seen is None else _overheard(client, self._seen)
+
+    @contextmanager
+    def statements(self) -> Iterator[list[str]]:
+        """What clients that are opened within the context send."""
+        self._seen = []
+        try:
+            yield self._seen
+        finally:
+            self._seen = None
 
     def sink(self, rules: Rules = DEFAULT) -> Sink:
         return ClickHouseWarehouse(self.connect, self.name, rules)
@@ -74,6 +88,11 @@ class Database:
         finally:
             client.close()
 
+    def views(self) -> list[str]:
+        """What is there for people to look at."""
+        sql = f"SELECT name FROM system.tables WHERE database = '{self.name}' AND engine = 'View'"
+        return [name for (name,) in self.query(sql)]
+
     def rows(self, view: str) -> dict[str, dict[str, Any]]:
         """Rows by id, without nulls."""
         client = self.connect()
@@ -87,3 +106,25 @@ class Database:
         """Names and types of columns."""
         sql = f"SELECT name, type FROM system.columns WHERE database = '{self.name}' AND table = '{table}'"
         return dict(self.query(sql))
+
+
+def _overheard(client: Client, seen: list[str]) -> Client:
+    """The client, with its statements in `seen`; of an insert the part that is no data."""
+    command, query, insert = client.command, client.query, client.insert
+
+    def heard_command(cmd: str, *arguments: Any, **options: Any) -> Any:
+        seen.append(cmd)
+        return command(cmd, *arguments, **options)
+
+    def heard_query(sql: str, *arguments: Any, **options: Any) -> Any:
+        seen.append(sql)
+        return query(sql, *arguments, **options)
+
+    def heard_insert(table: str, *arguments: Any, **options: Any) -> Any:
+        columns = ", ".join(f"`{name}`" for name in options["column_names"])
+        seen.append(f"INSERT INTO `{table}` ({columns})")
+        return insert(table, *arguments, **options)
+
+    for name, method in (("command", heard_command), ("query", heard_query), ("insert", heard_insert)):
+        setattr(client, name, method)
+    return client

@@ -140,6 +140,14 @@ class _ClickHouse:
         found = self._database.rows(f"{source}__{table}")
         return {key: {name: _as_iso(value) for name, value in row.items()} for key, row in found.items()}
 
+    def tables(self, source: str) -> dict[str, dict[str, dict[str, Any]]]:
+        prefix = f"{source}__"
+        names = [name.removeprefix(prefix) for name in self._database.views() if name.startswith(prefix)]
+        return {name: self.rows(source, name) for name in names}
+
+    def statements(self) -> AbstractContextManager[list[str]]:
+        return self._database.statements()
+
 
 @pytest.fixture(params=["sqlite", "postgres", pytest.param("clickhouse", marks=pytest.mark.clickhouse)])
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
@@ -539,7 +547,7 @@ async def test_hostile_names_are_names_and_nothing_else(
 
 def _unquoted(statement: str) -> str:
     """The statement without its identifiers and literals, which a quote within would end."""
-    return re.sub(r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'", " ", statement)
+    return re.sub(r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|`[^`]*`", " ", statement)
 
 
 async def test_values_are_kept_to_the_last_byte(warehouse: Warehouse) -> None:
