@@ -7,6 +7,7 @@ SETUP := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 CLICKHOUSE := $(VENV)/.clickhouse
 DLT := $(VENV)/dlt
+S3 := $(VENV)/s3
 # The tests wait for other processes more than they compute: more of them than cores.
 WORKERS ?= 3
 
@@ -18,13 +19,13 @@ help: ## List the targets
 run: $(SETUP) ## Run the quickstart: three sources, one sample webhook each; Ctrl-C stops
 	@exec $(BIN)/hookmill dev examples/quickstart --samples
 
-test: $(DEV) ## Run the tests, with a real Kafka that they start themselves
+test: $(DEV) $(S3)/.installed ## Run the tests, with a real Kafka that they start themselves
 	$(BIN)/python -m pytest -m "not (nightly or faults or faults_long or clickhouse)" -n $(WORKERS) --dist loadfile
 
 test-clickhouse: $(CLICKHOUSE) ## Run the tests of the ClickHouse warehouse, on an engine that is 600 MB to install
 	$(BIN)/python -m pytest -m "clickhouse and not nightly" -n $(WORKERS) --dist load
 
-test-nightly: $(CLICKHOUSE) ## Run the long trials: 200 kills of a writing process and the like
+test-nightly: $(CLICKHOUSE) $(S3)/.installed ## Run the long trials: 200 kills of a writing process and the like
 	$(BIN)/python -m pytest -m nightly
 
 faults: $(DEV) ## Run the fault trials in short: kills, freezes, restarts, outages; prints the figure of each row
@@ -76,4 +77,9 @@ $(DLT)/.installed: requirements/dlt.txt | $(SETUP)
 
 $(CLICKHOUSE): $(DEV) requirements/clickhouse.txt
 	@$(PIP) install --require-hashes -r requirements/clickhouse.txt
+	@touch $@
+
+$(S3)/.installed: requirements/s3.txt | $(SETUP)
+	@$(PYTHON) -m venv $(S3)
+	@$(S3)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/s3.txt
 	@touch $@

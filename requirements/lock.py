@@ -14,10 +14,12 @@ def main() -> None:
     """Every file is written anew; the versions of `runtime.txt` hold in the others."""
     compile_file("runtime.txt", ["pyproject.toml", "--extra", "all", "--group", "build"])
     constrained = ["--constraint", "requirements/runtime.txt"]
-    compile_file("dev.txt", ["pyproject.toml", "--extra", "all", "--group", "build", "--group", "dev", *constrained])
+    dev = ["--extra", "all", "--extra", "duckdb", "--extra", "parquet", "--group", "build", "--group", "dev"]
+    compile_file("dev.txt", ["pyproject.toml", *dev, *constrained])
     compile_file("node.txt", ["--group", "node"])
     compile_file("java.txt", ["--group", "java"])
     compile_file("clickhouse.txt", ["--group", "clickhouse", "--constraint", "requirements/dev.txt"])
+    compile_file("s3.txt", ["--group", "s3"])
     compile_file("dlt.txt", ["--group", "dlt"])
     lock_npm()
 
