@@ -17,6 +17,8 @@ from sinks.streams.segment import SegmentOptions
 from sinks.streams.stdout import StdoutOptions
 from sinks.streams.webhook import WebhookOptions
 from sinks.warehouses.clickhouse.options import ClickHouseOptions
+from sinks.warehouses.duckdb.options import DuckdbOptions
+from sinks.warehouses.parquet.options import ParquetOptions
 from sinks.warehouses.postgres.options import PostgresOptions
 from sinks.warehouses.sqlite.options import SqliteOptions
 
@@ -24,6 +26,8 @@ _KINDS: Final[Mapping[str, type[Options]]] = {
     "sqlite": SqliteOptions,
     "postgres": PostgresOptions,
     "clickhouse": ClickHouseOptions,
+    "duckdb": DuckdbOptions,
+    "parquet": ParquetOptions,
     "jsonl": JsonLinesOptions,
     "stdout": StdoutOptions,
     "kafka": KafkaOptions,

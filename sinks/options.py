@@ -1,5 +1,6 @@
 """What every kind of sink brings along: its options as a checked value that can be opened."""
 
+import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,3 +89,10 @@ def secret(variable: str) -> str:
     if not value:
         raise SinkUnavailable(f"The environment variable {variable} is empty: it must hold the sink's secret.")
     return value
+
+
+def require(*modules: str, extra: str) -> None:
+    """The modules are installed. Errors: `ConfigError` with what to install. Nothing is imported for that."""
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        raise ConfigError(f"{missing[0]} is not installed: pip install 'hookmill[{extra}]'.")

@@ -8,6 +8,7 @@ from console.broker import LocalKafka
 from tests.clickhouse_engine import ClickHouseEngine
 from tests.postgres_server import PASSWORD, PASSWORD_ENV, PostgresServer
 from tests.processes import or_skip
+from tests.s3_server import S3Server
 
 _QUICK_HOUSEKEEPING = {
     "log.initial.task.delay.ms": "500",
@@ -48,3 +49,16 @@ def postgres_server() -> Iterator[PostgresServer]:
 def clickhouse_engine(tmp_path_factory: pytest.TempPathFactory) -> ClickHouseEngine:
     """A ClickHouse that all tests of the process share: take a database of your own."""
     return or_skip(lambda: ClickHouseEngine(tmp_path_factory.mktemp("clickhouse")))
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """A server of S3 that all tests share: take a bucket of your own."""
+    server = or_skip(S3Server)
+    try:
+        server.start()
+        with pytest.MonkeyPatch.context() as environment:
+            server.set_credentials(environment)
+            yield server
+    finally:
+        server.stop()

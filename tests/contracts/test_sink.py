@@ -14,12 +14,21 @@ import pytest
 
 from sinks.contract import Message, RecordRejected, Sink, SinkUnavailable, SourcedObject
 from sinks.rules import DEFAULT, Merge, Names, Rules
+from sinks.warehouses.duckdb.sink import DuckdbWarehouse
+from sinks.warehouses.parquet.folder import Folder
+from sinks.warehouses.parquet.sink import ParquetWarehouse
+from sinks.warehouses.parquet.store import Store
 from sinks.warehouses.postgres.sink import PostgresWarehouse
 from sinks.warehouses.sqlite import SqliteWarehouse
 from tests.clickhouse_engine import ClickHouseEngine
 from tests.postgres_server import PostgresServer
 from tests.sinks.database import rows, tables
+from tests.sinks.duckdb_file import rows as duckdb_rows
+from tests.sinks.duckdb_file import tables as duckdb_tables
+from tests.sinks.duckdb_file import traced
 from tests.sinks.messages import RECEIVED_AT, deletion, event, write
+from tests.sinks.parquet_files import rows as parquet_rows
+from tests.sinks.parquet_files import tables as parquet_tables
 
 SEED = 20_261_123
 STANDARD = {"received_at": RECEIVED_AT}
@@ -115,6 +124,56 @@ class _Postgres:
         seen += [entry for entry in entries if re.match("LOG:  (statement|execute .*?):", entry)]
 
 
+class _Duckdb:
+    nul = "\u2400"
+    mixed = ("7", "1.5", "007", "2026-11-23", '[1,"a"]', "true", "text")
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "warehouse.duckdb"
+
+    def sink(self, rules: Rules = DEFAULT) -> Sink:
+        return DuckdbWarehouse(self._file, rules)
+
+    def rows(self, source: str, table: str) -> dict[str, dict[str, Any]]:
+        found = duckdb_rows(self._file, source, table)
+        return {key: {name: _as_iso(value) for name, value in row.items()} for key, row in found.items()}
+
+    def tables(self, source: str) -> dict[str, dict[str, dict[str, Any]]]:
+        prefix = f"{source}."
+        names = [name.removeprefix(prefix) for name in duckdb_tables(self._file) if name.startswith(prefix)]
+        return {name: self.rows(source, name) for name in names}
+
+    def statements(self) -> AbstractContextManager[list[str]]:
+        return traced()
+
+
+class _Parquet:
+    nul = "\u2400"
+    mixed = (7, "1.5", "007", "2026-11-23", '[1,"a"]', "true", "text")
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self._store = store
+        self._folder = folder
+
+    def sink(self, rules: Rules = DEFAULT) -> Sink:
+        return ParquetWarehouse(self._store, merge_every_s=0, rules=rules)
+
+    def rows(self, source: str, table: str, kind: str | None = None) -> dict[str, dict[str, Any]]:
+        """A value that is beside its column is shown in its place."""
+        found = parquet_rows(self._store, self._folder, source, table, kind)
+        return {
+            key: {name.removesuffix("__text"): _as_iso(value) for name, value in row.items()}
+            for key, row in found.items()
+        }
+
+    def tables(self, source: str) -> dict[str, dict[str, dict[str, Any]]]:
+        names = parquet_tables(self._store, source)
+        return {label: self.rows(source, name, kind) for label, (name, kind) in names.items()}
+
+    def statements(self) -> AbstractContextManager[list[str]]:
+        return traced()
+
+
 def _as_iso(value: Any) -> Any:
     if not isinstance(value, datetime):
         return value
@@ -149,13 +208,21 @@ class _ClickHouse:
         return self._database.statements()
 
 
-@pytest.fixture(params=["sqlite", "postgres", pytest.param("clickhouse", marks=pytest.mark.clickhouse)])
+@pytest.fixture(
+    params=["sqlite", "postgres", "duckdb", "parquet", "s3", pytest.param("clickhouse", marks=pytest.mark.clickhouse)]
+)
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
     match request.param:
         case "clickhouse":
             return _ClickHouse(request.getfixturevalue("clickhouse_engine"))
         case "postgres":
             return _Postgres(request.getfixturevalue("postgres_server"))
+        case "duckdb":
+            return _Duckdb(tmp_path)
+        case "parquet":
+            return _Parquet(Folder(tmp_path), tmp_path)
+        case "s3":
+            return _Parquet(request.getfixturevalue("s3_server").empty_bucket(), tmp_path)
         case _:
             return _Sqlite(tmp_path)
 

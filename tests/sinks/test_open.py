@@ -1,5 +1,6 @@
 """Kinds and options of sinks."""
 
+import importlib.util
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,18 @@ def around(data_dir: Path) -> Surroundings:
         (
             definition("sqlite", path="-"),
             'Sink "warehouse": sqlite cannot write to standard output; path "-" is only for jsonl.',
+        ),
+        (
+            definition("duckdb", path="-"),
+            'Sink "warehouse": duckdb cannot write to standard output; path "-" is only for jsonl.',
+        ),
+        (
+            definition("duckdb", file="x"),
+            'Sink "warehouse": option "file" does not exist; duckdb has merge, names, path.',
+        ),
+        (
+            definition("parquet", bucket="x"),
+            'Sink "warehouse": option "bucket" does not exist; parquet has merge, names, path, url',
         ),
         (
             definition("jsonl", rotate_bytes=5),
@@ -102,12 +115,43 @@ def test_sinks_describe_themselves() -> None:
     assert describe_sink(definition("jsonl", objects=False), Path("d")) == "events to jsonl on standard output"
 
 
-def test_the_sinks_of_the_documentation_can_be_opened() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "sinks.md").read_text()
+@pytest.mark.parametrize(
+    ("page", "kinds"),
+    [
+        ("sinks", {"segment", "webhook", "kafka", "jsonl"}),
+        ("postgres", {"postgres"}),
+        ("duckdb", {"duckdb"}),
+        ("parquet", {"parquet"}),
+    ],
+)
+def test_the_sinks_of_the_documentation_can_be_opened(page: str, kinds: set[str]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / f"{page}.md").read_text()
     tables = tomllib.loads(text.partition("```toml\n")[2].partition("```")[0])
 
     for name, table in tables.items():
         options = {option: value for option, value in table.items() if option not in ("kind", "only")}
         check_sink(Sink(name, table["kind"], events=True, objects=True, options=options))
 
-    assert {"segment", "webhook", "kafka", "jsonl"} <= {table["kind"] for table in tables.values()}
+    assert {table["kind"] for table in tables.values()} >= kinds
+
+
+@pytest.mark.parametrize(
+    ("kind", "missing"), [("duckdb", "duckdb"), ("duckdb", "pyarrow"), ("parquet", "pyarrow"), ("parquet", "obstore")]
+)
+def test_a_library_that_is_not_installed_is_named_with_its_extra(
+    kind: str, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else found(name))
+
+    with pytest.raises(ConfigError, match=rf"{missing} is not installed: pip install 'hookmill\[{kind}\]'"):
+        check_sink(definition(kind))
+
+
+async def test_the_parquet_folder_is_made_in_the_data_folder_only(tmp_path: Path) -> None:
+    async with open_sink(definition("parquet"), around(tmp_path / "data")) as opened:
+        await opened.write([write("1", 1, {})])
+
+    assert (tmp_path / "data" / "parquet" / "pipedrive" / "objects" / "deals" / "current.parquet").is_file()
+    with pytest.raises(ConfigError, match=r'Sink "warehouse": folder .*/gone does not exist'):
+        open_sink(definition("parquet", path=str(tmp_path / "gone")), around(tmp_path / "data"))

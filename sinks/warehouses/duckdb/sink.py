@@ -1,0 +1,134 @@
+"""The DuckDB warehouse as a sink: one transaction per batch, in a thread of its own."""
+
+import asyncio
+import contextlib
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import duckdb
+
+from hookmill.errors import ConfigError
+from sinks.contract import Message, SinkUnavailable
+from sinks.rows import lay_out
+from sinks.rules import DEFAULT, Rules
+from sinks.warehouses.duckdb.connection import connect
+from sinks.warehouses.duckdb.failures import failure_of
+from sinks.warehouses.duckdb.staging import Writer
+from sinks.warehouses.duckdb.tables import Tables
+
+_IDLE_S: Final = 1.0
+"""Without a batch for so long, the file is closed, so that other programs may open it."""
+
+
+class _Turn:
+    """Whose turn it is to write a file, among the sinks of this process: DuckDB locks it against others only."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.last: DuckdbWarehouse | None = None
+
+
+_turns: Final[defaultdict[Path, _Turn]] = defaultdict(_Turn)
+
+
+class DuckdbWarehouse:
+    """A `Sink` on one DuckDB file; see the package for how rules become tables.
+
+    The file is open while batches come, and closed a second after the last one. Whoever has it open then, even for
+    reading, holds up the next batch, and nobody else can open it while it is open here.
+    """
+
+    def __init__(self, file: Path, rules: Rules = DEFAULT) -> None:
+        self._file = file
+        self._rules = rules
+        self._executor: ThreadPoolExecutor | None = None
+        self._connection: duckdb.DuckDBPyConnection | None = None
+        self._tables: Tables | None = None
+        self._closing: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> Self:
+        self._executor = ThreadPoolExecutor(1, f"duckdb {self._file.name}")
+        try:
+            await self._in_thread(self._open)
+        except BaseException:
+            self._executor.shutdown(wait=False)
+            raise
+        self._close_when_idle()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._closing is not None:
+            self._closing.cancel()
+        await self._in_thread(self._close)
+        assert self._executor is not None
+        self._executor.shutdown(wait=False)
+
+    async def write(self, batch: Sequence[Message]) -> None:
+        """One transaction: schema, events, objects. The file is opened for it if it is not open."""
+        if self._closing is not None:
+            self._closing.cancel()
+        try:
+            await self._in_thread(lambda: self._write(batch))
+        finally:
+            self._close_when_idle()
+
+    def _close_when_idle(self) -> None:
+        assert self._executor is not None
+        loop = asyncio.get_running_loop()
+        self._closing = loop.call_later(_IDLE_S, self._executor.submit, self._close)
+
+    async def _in_thread(self, work: Callable[[], None]) -> None:
+        assert self._executor is not None
+        await asyncio.get_running_loop().run_in_executor(self._executor, work)
+
+    def _open(self) -> None:
+        with _turns[self._file].lock, self._named_failures():
+            self._connection = connect(self._file)
+            self._tables = Tables(self._connection)
+            self._tables.load()
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _write(self, batch: Sequence[Message]) -> None:
+        if self._connection is None:
+            try:
+                self._open()
+            except ConfigError as error:  # it was right when the sink was entered, and may be again
+                raise SinkUnavailable(str(error)) from error
+        with _turns[self._file].lock:
+            self._write_rows(batch, _turns[self._file])
+
+    def _write_rows(self, batch: Sequence[Message], turn: _Turn) -> None:
+        assert self._connection is not None
+        assert self._tables is not None
+        if turn.last is not self:
+            with self._named_failures():
+                self._tables.load()
+            turn.last = self
+        layout = lay_out(batch, self._tables.columns, self._rules)
+        with self._named_failures():
+            self._connection.begin()
+            Writer(self._connection, self._tables).write(layout)
+            self._connection.commit()
+
+    @contextlib.contextmanager
+    def _named_failures(self) -> Iterator[None]:
+        """DuckDB's errors as the worker's; the file is closed then, which also rolls back."""
+        try:
+            yield
+        except BaseException as error:
+            self._close()
+            failure = failure_of(error, self._file) if isinstance(error, duckdb.Error) else None
+            if failure is None:
+                raise
+            raise failure from error
