@@ -44,6 +44,10 @@ class Results:
         self.held: set[Spot | None] = set()
         """Webhooks that failed and now hold up others of their key; never `None`."""
         self._parked = parked
+        self._events = self.records[Topic.EVENTS]
+        self._objects = self.records[Topic.OBJECTS]
+        self._reports = self.records[Topic.INVOCATIONS]
+        """Looked up once: naming a member of an enum runs code in Python 3.11, as costly as appending."""
         self._source = source
         self._policy = policy
         self._now_ms = now_ms
@@ -107,14 +111,15 @@ class Results:
             metrics.observe_seconds(language, durations_s)
 
     def _deliver(self, webhook: Webhook, function: Function, outcome: Outcome, outputs: Outputs) -> None:
-        events, objects = outputs
         if webhook.replay is not None and (sink := webhook.replay.sink):
-            self.records[Topic.EVENTS_REDELIVERY] += _only_for(f"events:{sink}", events)
-            self.records[Topic.OBJECTS_REDELIVERY] += _only_for(f"objects:{sink}", objects)
+            self.records[Topic.EVENTS_REDELIVERY] += _only_for(f"events:{sink}", outputs.events)
+            self.records[Topic.OBJECTS_REDELIVERY] += _only_for(f"objects:{sink}", outputs.objects)
         else:
-            self.records[Topic.EVENTS] += events
-            self.records[Topic.OBJECTS] += objects
-        self._report(webhook, function, Status.OK, "delivered", None, outcome, len(events), len(objects))
+            self._events += outputs.events
+            self._objects += outputs.objects
+        self._report(
+            webhook, function, outcome.status, "delivered", None, outcome, len(outputs.events), len(outputs.objects)
+        )
 
     def _report(
         self,
@@ -134,7 +139,7 @@ class Results:
             request_id=webhook.request_id,
             source=self._source,
             function_version="" if function is None else function.version,
-            status=status.value,
+            status=status,
             duration_ms=0.0 if outcome is None else outcome.duration_ms,
             delivery_count=webhook.delivery_count,
             received_at=webhook.received_at_us,
@@ -147,7 +152,7 @@ class Results:
             cpu_ms=None if outcome is None else outcome.cpu_ms,
             fetches=None if outcome is None else outcome.fetches,
         )
-        self.records[Topic.INVOCATIONS].append(
+        self._reports.append(
             NewRecord(
                 value=codec.encode(report),
                 key=self._key or None,

@@ -1,7 +1,7 @@
 """The split: from the output of one invocation to records for `events` and `objects`, with ids that repeat."""
 
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -44,7 +44,7 @@ class OutputTooLarge(Exception):
     """One message does not fit a record; the text says which."""
 
 
-class Outputs(NamedTuple):
+class Outputs(msgspec.Struct, frozen=True, gc=False):
     """What one invocation sends, in order of the calls."""
 
     events: list[NewRecord]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -19,7 +19,7 @@ _MAX_INSTANT_US: Final = 253_402_300_799_999_999
 """Last microsecond of the year 9999, where `datetime` ends: a forged header must not be an exception."""
 
 
-class Origin(NamedTuple):
+class Origin(msgspec.Struct, frozen=True, gc=False):
     """Where the webhook was stored first, whatever topics it has passed since."""
 
     topic: str

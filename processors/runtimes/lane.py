@@ -3,7 +3,10 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from itertools import repeat
+from typing import Final
+
+import msgspec
 
 from hookmill.codec import FunctionError
 from processors.runtimes.contract import Code, Invocation, Outcome, Status
@@ -36,7 +39,7 @@ class Call:
             self.done.set_result([outcome for outcome in self._outcomes if outcome is not None])
 
 
-class Ticket(NamedTuple):
+class Ticket(msgspec.Struct, frozen=True, gc=False):
     """One invocation of a call."""
 
     call: Call
@@ -70,7 +73,7 @@ class Lane:
 
     def add(self, call: Call) -> None:
         """The call's invocations wait."""
-        self._tickets.extend(Ticket(call, position) for position in range(len(call.invocations)))
+        self._tickets.extend(map(Ticket, repeat(call), range(len(call.invocations))))
 
     def take(self, most: int = BATCH_INVOCATIONS) -> list[Ticket]:
         """The next batch; empty if nothing waits. Invocations of calls given up are left out."""
