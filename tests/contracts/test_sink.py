@@ -614,7 +614,7 @@ async def test_hostile_names_are_names_and_nothing_else(
 
 def _unquoted(statement: str) -> str:
     """The statement without its identifiers and literals, which a quote within would end."""
-    return re.sub(r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|`[^`]*`", " ", statement)
+    return re.sub(r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'|`(?:[^`]|``)*`", " ", statement)
 
 
 async def test_values_are_kept_to_the_last_byte(warehouse: Warehouse) -> None:
