@@ -169,7 +169,7 @@ def started(*processes: Process) -> Iterator[None]:
     """All are ready; at the end those still running are killed."""
     try:
         for process in processes:
-            process.launch()
+            process.launch_stage()
         for process in processes:
             process.until_ready()
         yield
