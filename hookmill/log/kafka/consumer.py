@@ -17,6 +17,9 @@ _REBALANCE_TIMEOUT_MS = 30_000
 """The 20 s that `RebalanceListener.revoked` may take, and time to come back."""
 _REQUEST_TIMEOUT_MS = 40_000
 """Longer than a rebalance: joining a group is one request that is answered at its end."""
+_METADATA_AGE_MS = 15_000
+"""So long a reader may not know of added partitions, or of a topic that was created anew; the 5 minutes of aiokafka
+are a long time for webhooks that wait."""
 _MAX_FETCH_BYTES = 16_777_216
 _FORCED_CLOSE_S = 1.0
 
@@ -40,6 +43,7 @@ def new_consumer(cluster: Cluster, group: str | None) -> AIOKafkaConsumer:
         # A reader that holds, because a database is away, keeps its partitions; progress is watched elsewhere.
         max_poll_interval_ms=DAY_MS,
         request_timeout_ms=_REQUEST_TIMEOUT_MS,
+        metadata_max_age_ms=_METADATA_AGE_MS,
         max_partition_fetch_bytes=MAX_RECORD_BYTES + BATCH_HEADROOM_BYTES,
         fetch_max_bytes=_MAX_FETCH_BYTES,
     )
