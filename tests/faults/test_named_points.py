@@ -15,7 +15,7 @@ from tests.faults.trials import trials
 from tests.faults.workload import Workload
 
 SOURCES = 4
-RATE = 100.0
+RATE = 30.0
 EXIT_S = 60.0
 """For a start, the leases of the one before to end, and a few rounds of work."""
 MOST_TIMES = 10
