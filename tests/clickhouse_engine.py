@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -95,10 +95,14 @@ class Database:
 
     def rows(self, view: str) -> dict[str, dict[str, Any]]:
         """Rows by id, without nulls."""
+        return self.rows_of([view])[view]
+
+    def rows_of(self, views: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
+        """As `rows`, by view."""
         client = self.connect()
         try:
-            found = client.query(f"SELECT * FROM `{view}`").named_results()
-            return {row["id"]: {name: value for name, value in row.items() if value is not None} for row in found}
+            found = {view: client.query(f"SELECT * FROM `{view}`").named_results() for view in views}
+            return {view: {row["id"]: _without_nulls(row) for row in rows} for view, rows in found.items()}
         finally:
             client.close()
 
@@ -106,6 +110,10 @@ class Database:
         """Names and types of columns."""
         sql = f"SELECT name, type FROM system.columns WHERE database = '{self.name}' AND table = '{table}'"
         return dict(self.query(sql))
+
+
+def _without_nulls(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if value is not None}
 
 
 def _overheard(client: Client, seen: list[str]) -> Client:

@@ -196,13 +196,19 @@ class _ClickHouse:
         return self._database.sink(rules)
 
     def rows(self, source: str, table: str) -> dict[str, dict[str, Any]]:
-        found = self._database.rows(f"{source}__{table}")
-        return {key: {name: _as_iso(value) for name, value in row.items()} for key, row in found.items()}
+        return self._rows_of(source, [f"{source}__{table}"])[table]
 
     def tables(self, source: str) -> dict[str, dict[str, dict[str, Any]]]:
         prefix = f"{source}__"
-        names = [name.removeprefix(prefix) for name in self._database.views() if name.startswith(prefix)]
-        return {name: self.rows(source, name) for name in names}
+        return self._rows_of(source, [name for name in self._database.views() if name.startswith(prefix)])
+
+    def _rows_of(self, source: str, views: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
+        return {
+            view.removeprefix(f"{source}__"): {
+                key: {name: _as_iso(value) for name, value in row.items()} for key, row in rows.items()
+            }
+            for view, rows in self._database.rows_of(views).items()
+        }
 
     def statements(self) -> AbstractContextManager[list[str]]:
         return self._database.statements()
