@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from hookmill.log.contract import MAX_SPAN_RECORDS, RecordSender
+from hookmill.parked import Why
 from hookmill.records import NewRecord, Record, Span
 from hookmill.registry import Registry
 from hookmill.retry import DELAYS_S
@@ -61,8 +62,8 @@ class RecordProcessor:
         hold: Hold | None = None,
         now_s: Callable[[], float] = time.time,
     ) -> None:
-        parked = parked or Parked(names)
-        self._execution = Execution(registry, pool, sender, names, parked, delays_s, hold, now_s)
+        self._parked = parked or Parked(names)
+        self._execution = Execution(registry, pool, sender, names, self._parked, delays_s, hold, now_s)
         self.hold = self._execution.hold
         self.shares = self._execution.shares
         self._registry = registry
@@ -106,16 +107,20 @@ class RecordProcessor:
     async def set_aside(self, span: Span, bug: BaseException) -> None:
         """After a bug in `process`: each record of the span is durable for another try by itself, or as a dead letter.
 
-        Errors: `Abandoned`; of the log, and then nothing is known of the span.
+        One that others of its key must not pass is parked for that. Errors: `Abandoned`; of the log, and then nothing
+        is known of the span.
         """
-        again: list[NewRecord] = []
+        again: dict[Topic, list[NewRecord]] = {Topic.WEBHOOKS_REDELIVERY: [], Topic.WEBHOOKS_PARKED: []}
         for webhook in self._webhooks(span):
             record = tried_again(webhook)
+            spot = self._parked.spot_of(webhook) if self._topic(span) is Topic.WEBHOOKS else None
             if record is None:
                 await self._execution.settle(webhook.source, crash_failure(bug), [webhook])
-            else:
-                again.append(record)
-        await self._execution.insist({Topic.WEBHOOKS_REDELIVERY: again})
+            elif spot is None or not self._may_be_ordered(webhook.source):
+                again[Topic.WEBHOOKS_REDELIVERY].append(record)
+            elif not self._parked.has(spot):
+                again[Topic.WEBHOOKS_PARKED].append(self._parked.park(webhook, spot, Why.QUEUED, record.headers))
+        await self._execution.insist(again)
 
     async def process_parked(self, span: Span, keys: Sequence[bytes], is_wanted: IsWanted) -> bool:
         """As `process`, of parked webhooks of one source with the keys of their entries. False: there is no runner.

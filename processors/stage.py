@@ -161,7 +161,7 @@ class Stage:
         bugs: list[ExceptionGroup] = []
         try:
             parts = suspects_alone(span)
-            if len(parts) > 1:
+            if parts[0] is not span:
                 self._processor.leave(span)
             for part in parts:
                 bugs += await self._settle(part, span)

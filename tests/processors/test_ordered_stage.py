@@ -280,3 +280,23 @@ async def test_a_parked_webhook_on_which_the_stage_itself_fails_is_given_up(pipe
     assert crashes == 3
     assert await pipeline.delivered() == {"a": [0, 1]}
     await pipeline.until_books({"received": 4, "delivered": 2, "dead": 1, "waiting": 1})
+
+
+async def test_a_webhook_on_which_the_stage_itself_fails_does_not_break_the_order_of_its_key(
+    pipeline: Pipeline,
+) -> None:
+    """Three processes end with an error of ours; then it is a dead letter, and those behind it are in order."""
+    await deploy(pipeline.installation, ORDERED)
+    await pipeline.receive(*(webhook("a", number) for number in range(6)))
+
+    pipeline.shop.poison = "a-2"
+    for _ in range(3):
+        _, stage = pipeline.services()
+        with pytest.raises(ExceptionGroup):
+            async with running([stage]), asyncio.timeout(DEADLINE_S):
+                await stage.wait()
+    async with running(pipeline.services()):
+        delivered = await pipeline.until(lambda found: len(found.get("a", [])) == 5)
+        await pipeline.until_books({"received": 6, "delivered": 5, "dead": 1})
+
+    assert delivered == {"a": [0, 1, 3, 4, 5]}
