@@ -1,10 +1,14 @@
 """The parts of the Kafka engine that need no broker: partitions, batches, spans."""
 
+import random
+
 import pytest
 from aiokafka import ConsumerRecord
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hookmill.errors import RecordTooLarge
-from hookmill.log.kafka.batches import Destination, pack, partition_of
+from hookmill.log.kafka.batches import Destination, pack, partitions_of
 from hookmill.log.kafka.spans import SpanBuffer
 from hookmill.records import NewRecord, TopicPartition
 
@@ -13,20 +17,36 @@ WIDE = Destination("t", partitions=4, max_batch_bytes=4 * MIB)
 PLACE = TopicPartition("t", 0)
 
 
-@pytest.mark.parametrize(
-    ("key", "java_hash"),
-    [
-        # From org.apache.kafka.common.utils.UtilsTest.testMurmur2
-        (b"21", -973932308),
-        (b"foobar", -790332482),
-        (b"a-little-bit-long-string", -985981536),
-        (b"a-little-bit-longer-string", -1486304829),
-        (b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58897971),
-        (b"abc", 479470107),
-    ],
-)
-def test_keys_go_where_java_clients_send_them(key: bytes, java_hash: int) -> None:
-    assert partition_of(key, 2**31) == java_hash & 0x7FFFFFFF
+# From org.apache.kafka.common.utils.UtilsTest.testMurmur2
+JAVA_HASHES = {
+    b"21": -973932308,
+    b"foobar": -790332482,
+    b"a-little-bit-long-string": -985981536,
+    b"a-little-bit-longer-string": -1486304829,
+    b"lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8": -58897971,
+    b"abc": 479470107,
+}
+
+
+@pytest.mark.parametrize("key", JAVA_HASHES)
+def test_keys_go_where_java_clients_send_them(key: bytes) -> None:
+    assert partitions_of([key], 2**31) == {key: JAVA_HASHES[key] & 0x7FFFFFFF}
+
+
+@pytest.mark.parametrize("key", JAVA_HASHES)
+def test_keys_go_there_as_well_among_many_of_their_length(key: bytes) -> None:
+    others = [bytes([number]) * len(key) for number in range(100)]
+
+    assert partitions_of([*others, key], 2**31)[key] == JAVA_HASHES[key] & 0x7FFFFFFF
+
+
+@given(st.integers(0, 70), st.randoms(use_true_random=False))
+def test_a_key_goes_to_the_same_partition_alone_and_among_many(length: int, chance: random.Random) -> None:
+    keys = [chance.randbytes(length) for _ in range(20)]
+
+    together = partitions_of(keys, 2**31)
+
+    assert together == {key: partition for each in keys for key, partition in partitions_of([each], 2**31).items()}
 
 
 def test_keyless_records_of_one_send_go_to_one_partition_together() -> None:
@@ -39,7 +59,7 @@ def test_a_named_partition_overrules_the_key() -> None:
     record = NewRecord(b"v", key=b"foobar", partition=1)
 
     assert [partition for partition, _ in pack([record], WIDE, 0)] == [1]
-    assert partition_of(b"foobar", 4) != 1
+    assert partitions_of([b"foobar"], 4) != {b"foobar": 1}
 
 
 def test_a_record_over_the_batch_size_is_a_batch_of_its_own() -> None:
