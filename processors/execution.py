@@ -158,6 +158,10 @@ class Execution:
         runnable: list[Webhook] = []
         invocations: list[Invocation] = []
         for webhook in webhooks:
+            # Reading may be where the stage failed on a webhook that it gives up: not once more.
+            if isinstance(deployed, Failure) and deployed.reason is Reason.PIPELINE_CRASH:
+                batch.add(Ended(webhook, None, deployed))
+                continue
             invocation = read_invocation(webhook)
             if isinstance(invocation, Failure):
                 batch.add(Ended(webhook, None, invocation))
