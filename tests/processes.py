@@ -198,6 +198,12 @@ def wait_until(condition: object, deadline_s: float, what: str) -> None:
         time.sleep(0.1)
 
 
+def dev_urls(process: Process) -> dict[str, str]:
+    """As `curl_urls`, of a `hookmill dev` that is ready: it says so last."""
+    wait_until(lambda: "Ready." in process.stderr, READY_DEADLINE_S, "the addresses are printed")
+    return curl_urls(process.stderr)
+
+
 def curl_urls(text: str) -> dict[str, str]:
     """Source name -> webhook URL of the curl lines that `hookmill dev` prints."""
     return dict(re.findall(r"^(\S[^\n]*)\n  curl .*'(http://[^']+)'$", text, re.MULTILINE))

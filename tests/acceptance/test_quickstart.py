@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processes import QUICKSTART, Process, curl_urls, run_hookmill, started, wait_until
+from tests.processes import QUICKSTART, Process, dev_urls, run_hookmill, started, wait_until
 
 VOLATILE = {"messageId", "receivedAt", "timestamp", "sentAt", "originalTimestamp"}
 VOLATILE_COLUMNS = {"id", "received_at", "timestamp", "original_timestamp", "sent_at", "uuid", "uuid_ts"}
@@ -49,7 +49,7 @@ def test_dev_takes_samples_to_events_and_rows_and_keeps_them(project: Path, tmp_
     with started(first):
         wait_until(lambda: "warehouse now" in first.stderr, 60, "the rows of the samples are shown")
         wait_until(lambda: len(first.stdout.splitlines()) == 3, 10, "three events on stdout")
-        urls = curl_urls(first.stderr)
+        urls = dev_urls(first)
         answer = subprocess.run(
             ["curl", "-s", "-X", "POST", "-H", "Content-Type: application/json", "-d", "{}", urls["Drift"]],
             capture_output=True,
@@ -103,7 +103,7 @@ def test_saving_a_function_reloads_it_and_a_broken_one_is_not_taken(project: Pat
     process = Process(["dev", str(project), "--port", "0"], tmp_path / "dev")
     function = project / "sources" / "drift" / "function.js"
     with started(process):
-        url = curl_urls(process.stderr)["Drift"]
+        url = dev_urls(process)["Drift"]
         function.write_text("async function onRequest( {")
         wait_until(lambda: "Not reloaded" in process.stderr, 20, "the broken function is refused")
         function.write_text("async function onRequest() { Segment.track({event: 'New', userId: 'u'}) }")
@@ -125,7 +125,7 @@ def test_a_project_made_by_init_runs_and_takes_what_send_posts(tmp_path: Path) -
     assert code == 0, output
     process = Process(["dev", str(folder), "--port", "0"], tmp_path / "dev")
     with started(process):
-        url = curl_urls(process.stderr)["Hello"].partition("/v1/")[0]
+        url = dev_urls(process)["Hello"].partition("/v1/")[0]
 
         code, output = run_hookmill("send", "hello", "--folder", str(folder), "--url", url)
 

@@ -4,7 +4,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from tests.processes import Process, curl_urls, started, wait_until
+from tests.processes import Process, dev_urls, started, wait_until
 
 FUNCTION = """
 let calls = 0
@@ -26,8 +26,7 @@ def test_dev_delivers_on_the_second_try_what_failed_once(tmp_path: Path) -> None
     dev = Process(["dev", str(tmp_path), "--port", "0"], tmp_path / "dev", IMPATIENT)
 
     with started(dev):
-        wait_until(lambda: "shop" in curl_urls(dev.stderr), 30, "the address of the source is told")
-        url = curl_urls(dev.stderr)["shop"]
+        url = dev_urls(dev)["shop"]
         answer = subprocess.run(["curl", "-s", "-d", "{}", url], capture_output=True, timeout=10, check=True)
         wait_until(lambda: '"Delivered"' in dev.stdout, 30, "the event of the second delivery")
         code, _ = dev.stop()

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 
 from tests.postgres_server import PASSWORD, PASSWORD_ENV, Database, PostgresServer
-from tests.processes import QUICKSTART, ROOT, Process, curl_urls, started, wait_until
+from tests.processes import QUICKSTART, ROOT, Process, dev_urls, started, wait_until
 
 EXPECTED = [
     [("A-1", "ann@example.com", 129.9, "EUR"), ("A-2", "bob@example.com", 7.5, "EUR")],
@@ -78,7 +78,7 @@ def test_the_queries_of_the_readme_answer_what_the_sources_know(database: Databa
     process = Process(["dev", str(project), "--port", "0"], tmp_path / "dev", {PASSWORD_ENV: PASSWORD})
 
     with started(process):
-        urls = curl_urls(process.stderr)
+        urls = dev_urls(process)
         post(urls["Zuora"], payment("A-1", "ann@example.com", "INV-1", "web", 100.0))
         post(urls["Zuora"], payment("A-2", "bob@example.com", "INV-2", "mobile", 7.5))
         post(urls["Zuora"], payment("A-1", "ann@example.com", "INV-3", "mobile", 100.0, 29.9))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.disks import fill, small_file_system
-from tests.processes import QUICKSTART, Process, curl_urls, run_hookmill, started
+from tests.processes import QUICKSTART, Process, dev_urls, run_hookmill, started
 
 CONFIG = 78
 USAGE = 2
@@ -185,7 +185,7 @@ def test_a_disk_that_is_full(project: Path, tmp_path: Path) -> None:
         filler = mount / "filler"
         process = Process(["dev", str(project), "--data-dir", str(mount / "data"), "--port", "0"], tmp_path / "dev")
         with started(process):
-            url = curl_urls(process.stderr)["Drift"]
+            url = dev_urls(process)["Drift"]
             before = post(url, b"{}")
             fill(filler)
             during = [post(url, b"x" * 200_000) for _ in range(3)]
