@@ -83,8 +83,7 @@ class Ordered:
                 continue
             again.append(self._parked.park(webhook, spot, Why.QUEUED, record.headers))
             if key != entry_key(spot):
-                place, queue = webhook.record.partition, queue_hash(webhook.record.key or b"")
-                again.append(self._parked.unpark(place, key, queue, webhook.request_id, webhook.source))
+                again.append(self._end(webhook, key))
         await self._send(again)
 
     async def give_back(self, webhooks: Sequence[Webhook]) -> Sequence[Webhook]:
@@ -144,8 +143,12 @@ class Ordered:
         spot = self._parked.spot_of(webhook)
         own = set() if spot is None else {entry_key(spot)}
         ended = {key} - own if spot in results.held else {key} | own
+        return [self._end(webhook, each) for each in sorted(ended)]
+
+    def _end(self, webhook: Webhook, key: bytes) -> NewRecord:
+        """What ends the entry of this key, read from where the parked webhook is."""
         place, queue = webhook.record.partition, queue_hash(webhook.record.key or b"")
-        return [self._parked.unpark(place, each, queue, webhook.request_id, webhook.source) for each in sorted(ended)]
+        return self._parked.unpark(place, key, queue, webhook.request_id, webhook.source)
 
     async def _send(self, records: Iterable[NewRecord]) -> None:
         if found := list(records):

@@ -11,6 +11,7 @@ from hookmill import headers
 from hookmill.parked import Spot, Why, entry_key, parked_record, read_entry, unparked_record
 from hookmill.records import Headers, NewRecord, Record
 from hookmill.topics import Topic, TopicNames
+from processors.deferral import place_told
 from processors.parked_index import ParkedIndex, queue_hash
 from processors.webhook import Webhook
 
@@ -152,9 +153,4 @@ def brought_back(record: Record) -> Record:
 
 def _named(webhook: Webhook, kept: Headers) -> Headers:
     """What its place on the log tells of the webhook, its headers tell from now on."""
-    changes = {
-        headers.ORIGIN: str(webhook.origin).encode(),
-        headers.REQUEST_ID: webhook.request_id.encode(),
-        headers.RECEIVED_AT: b"%d" % webhook.received_at_us,
-    }
-    return headers.with_headers(kept, changes)
+    return headers.with_headers(kept, place_told(webhook))
