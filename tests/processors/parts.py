@@ -76,8 +76,14 @@ def webhook_record(
 
 def slow_record(offset: int = 0) -> Record:
     """The same on the slow lane."""
-    sent = deferred(read_webhook(webhook_record(offset)))
-    return Record(NAMES.full(Topic.WEBHOOKS_SLOW), 1, offset, 1_700_000_001_000, sent.key, sent.value, sent.headers)
+    return on_slow_lane(webhook_record(offset))
+
+
+def on_slow_lane(record: Record) -> Record:
+    """The record as it comes from the slow lane."""
+    sent = deferred(read_webhook(record))
+    topic = NAMES.full(Topic.WEBHOOKS_SLOW)
+    return Record(topic, 1, record.offset, 1_700_000_001_000, sent.key, sent.value, sent.headers)
 
 
 def span_of(*records: Record) -> Span:
