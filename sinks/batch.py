@@ -108,6 +108,11 @@ class Batch:
             self._refused.append((self._accepted[index][0], Refusal(error_class, reason, kind)))
         self._accepted = [pair for index, pair in enumerate(self._accepted) if index not in rejection.rejected]
 
+    def refuse_next(self, refusal: Refusal) -> None:
+        """The first of `messages` is no longer among them."""
+        record, _ = self._accepted.pop(0)
+        self._refused.append((record, refusal))
+
     def set_aside(self, policy: RetryPolicy, now_ms: int) -> dict[Topic, list[NewRecord]]:
         """What becomes of the refused records: dead letters, and those that come again, by topic."""
         found: dict[Topic, list[NewRecord]] = {}

@@ -77,7 +77,8 @@ class Sink(Protocol):
         Events and objects may be mixed, as the sink's filter allows. All or nothing as far as the destination can; a
         batch written twice leaves the same state as once.
 
-        Errors: `SinkUnavailable`; `RecordRejected`. Anything else is a bug of the sink and stops the worker.
+        Errors: `SinkUnavailable`; `RecordRejected`. Anything else is a bug of the sink: it is left and entered again,
+        and a message on which it fails alone comes again like one that is refused and retriable.
         """
         ...
 

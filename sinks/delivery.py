@@ -2,17 +2,18 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from hookmill.breaker import Breaker, State
-from hookmill.errors import CommitRefused
+from hookmill.errors import CommitRefused, FailureKind, HookmillError
 from hookmill.log.contract import RecordReader, RecordSender
 from hookmill.registry import Sink as SinkDefinition
 from hookmill.retry import RetryPolicy
 from hookmill.telemetry import get_logger
 from hookmill.topics import Topic, TopicNames
 from sinks.batch import Batch
-from sinks.contract import RecordRejected, Sink, SinkUnavailable
+from sinks.contract import Message, RecordRejected, Sink, SinkUnavailable
+from sinks.dead_letters import Refusal
 from sinks.metrics import SinkMetrics
 
 logger = get_logger(__name__)
@@ -79,21 +80,40 @@ class Delivery:
         )
 
     async def _write(self, batch: Batch) -> None:
-        """The sink has every message that it does not reject. After an outage a few are written first."""
-        while messages := batch.messages:
-            with self._watched():
-                await self.open()
-                some = messages[: self._breaker.admit(len(messages))]
-                try:
-                    with self._metrics.write_seconds.time():
-                        await self._sink.write(some)
-                except RecordRejected as error:
-                    self._metrics.rejected.inc()
-                    logger.warning("sink.rejected", sink=self._name, error=str(error))
-                    batch.refuse(error)
-                else:
-                    batch.written(len(some))
-            self._breaker.succeeded()
+        """The sink has every message that it does not reject.
+
+        Where the sink itself fails, halves tell on which message; that one is refused for now, the others go on.
+        """
+        at_most = len(batch.messages)
+        while messages := batch.messages[:at_most]:
+            try:
+                await self._write_some(batch, messages)
+                at_most *= 2
+            except HookmillError:
+                raise
+            except Exception as bug:
+                self._metrics.failed.inc()
+                logger.exception("sink.failed", sink=self._name, messages=len(messages))
+                if len(messages) == 1:
+                    batch.refuse_next(_crash(bug))
+                at_most = max(1, len(messages) // 2)
+                await self.close()  # nobody knows what state it is in
+
+    async def _write_some(self, batch: Batch, messages: Sequence[Message]) -> None:
+        """These are in the sink, or refused. After an outage a few are written first."""
+        with self._watched():
+            await self.open()
+            some = messages[: self._breaker.admit(len(messages))]
+            try:
+                with self._metrics.write_seconds.time():
+                    await self._sink.write(some)
+            except RecordRejected as error:
+                self._metrics.rejected.inc()
+                logger.warning("sink.rejected", sink=self._name, error=str(error))
+                batch.refuse(error)
+            else:
+                batch.written(len(some))
+        self._breaker.succeeded()
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:
@@ -114,3 +134,9 @@ class Delivery:
             except CommitRefused as refused:
                 logger.warning("sink.commit_refused", sink=self._name, error=str(refused))
                 batch.forget(refused.partitions)
+
+
+def _crash(bug: Exception) -> Refusal:
+    """Of the error only the class is told: its text may hold what must not be."""
+    text = f"The sink failed on this message alone with {type(bug).__name__}; the log of its worker has more."
+    return Refusal("pipeline-crash", text, FailureKind.RETRIABLE)

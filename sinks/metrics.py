@@ -37,6 +37,7 @@ class SinkMetrics:
         self.objects = _ROWS.labels(sink, "object")
         self.written = _BATCHES.labels(sink, "written")
         self.rejected = _BATCHES.labels(sink, "rejected")
+        self.failed = _BATCHES.labels(sink, "failed")
         self.unavailable = _BATCHES.labels(sink, "unavailable")
         self.write_seconds = _WRITE.labels(sink)
         self.dead_letters = _DEAD_LETTERS.labels(sink)

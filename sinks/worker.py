@@ -8,7 +8,7 @@ from typing import Final
 
 from hookmill.collector import rare_collections
 from hookmill.config import SinksConfig
-from hookmill.errors import LogFull, LogUnavailable
+from hookmill.errors import LogFull, LogUnavailable, RecordTooLarge
 from hookmill.log.contract import Log, RecordReader, RecordSender
 from hookmill.records import TopicPartition
 from hookmill.registry import Sink as SinkDefinition
@@ -43,8 +43,9 @@ class SinkWorker:
     """A service: everything that comes for the sink is in it, or in the dead letters, before its position is committed.
 
     While the sink or the log is away, the batch is kept, the partitions are paused, and attempts are repeated with
-    growing pauses of up to 30 s; nothing is counted against the records. While the sink is paused, nothing is read and
-    nothing written. Any other failure ends the worker with its batch uncommitted, so that it comes again.
+    growing pauses of up to 30 s; nothing is counted against the records. The same while a topic's limit was lowered
+    below what a refused record needs. While the sink is paused, nothing is read and nothing written. Any other failure
+    of the log ends the worker with its batch uncommitted, so that it comes again.
     """
 
     def __init__(
@@ -178,8 +179,8 @@ class SinkWorker:
                 logger.warning(
                     "sink.unavailable", sink=self._definition.name, error=str(error), pause_s=max(pause_s, asked_s)
                 )
-            except _AWAY as error:
-                logger.warning("sink.log_unavailable", sink=self._definition.name, error=str(error), pause_s=pause_s)
+            except (*_AWAY, RecordTooLarge) as error:
+                logger.warning("sink.log_refuses", sink=self._definition.name, error=str(error), pause_s=pause_s)
             finally:
                 self._between_writes.set()
             await self._wait(max(pause_s, asked_s))

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -15,7 +14,7 @@ from structlog.testing import capture_logs
 from hookmill import headers
 from hookmill.breaker import TRIAL, State
 from hookmill.config import SinksConfig
-from hookmill.errors import ConfigError, LogError, LogFull, LogUnavailable
+from hookmill.errors import ConfigError, LogError, LogFull, LogUnavailable, RecordTooLarge
 from hookmill.lifecycle import running
 from hookmill.log.sqlite import SqliteLog
 from hookmill.records import NewRecord, Record, TopicPartition
@@ -23,7 +22,7 @@ from hookmill.registry import Only
 from hookmill.registry import Sink as SinkDefinition
 from hookmill.topics import Topic, TopicNames
 from sinks import schema
-from sinks.contract import Message, RecordRejected, Sink, SinkUnavailable
+from sinks.contract import Message, RecordRejected, Sink, SinkUnavailable, SourcedObject
 from sinks.metrics import SinkMetrics
 from sinks.warehouses.sqlite import SqliteWarehouse
 from sinks.worker import SinkWorker
@@ -109,15 +108,6 @@ async def drained(worker: SinkWorker) -> None:
             if lag and not any(lag.values()):
                 return
             await asyncio.sleep(0.01)
-
-
-@asynccontextmanager
-async def until_it_ended(worker: SinkWorker) -> AsyncIterator[None]:
-    """The worker runs until it ends by itself, with whatever ended it."""
-    async with running([worker]):
-        yield
-        async with asyncio.timeout(DEADLINE_S):
-            await worker.wait()
 
 
 def metric(name: str, **labels: str) -> float:
@@ -448,18 +438,54 @@ async def test_redelivered_records_of_other_sinks_are_passed_over(stage: Stage) 
     assert set(rows(stage.file, "pipedrive__deals")) == {"mine"}
 
 
-async def test_an_unexpected_error_ends_the_worker_with_the_batch_uncommitted(stage: Stage) -> None:
+async def test_a_message_on_which_the_sink_fails_is_found_and_comes_again_while_the_others_are_written(
+    stage: Stage,
+) -> None:
+    bad, attempts = {"13", "14", "77"}, 0
+
     async def break_down(batch: Sequence[Message]) -> None:
-        raise ZeroDivisionError
+        nonlocal attempts
+        attempts += 1
+        if bad & {message.write.id for message in batch if isinstance(message, SourcedObject)}:
+            raise ZeroDivisionError("with a secret")
 
-    await stage.send(Topic.OBJECTS, object_record(write("1", 1, {"a": 1})))
-    with pytest.raises(ZeroDivisionError):
-        async with until_it_ended(stage.worker(Scripted(SqliteWarehouse(stage.file), break_down))):
-            pass
-
-    async with running([worker := stage.worker()]):
+    await stage.send(Topic.OBJECTS, *(object_record(write(str(n), n, {"a": n})) for n in range(100)))
+    async with running([worker := stage.worker(Scripted(SqliteWarehouse(stage.file), break_down))]):
         await drained(worker)
-    assert set(rows(stage.file, "pipedrive__deals")) == {"1"}
+        delayed = await stage.read(Topic.DELAY_5S, 3)
+
+        assert rows(stage.file, "pipedrive__deals").keys() == {str(n) for n in range(100)} - bad
+        assert attempts < 60, "the culprits are found by halves"
+        found = dict(delayed[0].headers)
+        assert found[headers.ERROR_CLASS] == b"pipeline-crash"
+        assert b"ZeroDivisionError" in found[headers.ERROR]
+        assert b"secret" not in found[headers.ERROR]
+
+        bad.clear()
+        again = [NewRecord(record.value, record.key, record.headers) for record in delayed]
+        await stage.send(Topic.OBJECTS_REDELIVERY, *again)
+        await drained(worker)
+    assert len(rows(stage.file, "pipedrive__deals")) == 100
+
+
+async def test_a_sink_that_fails_is_entered_anew_before_it_is_tried_again(stage: Stage) -> None:
+    steps: list[str] = []
+
+    class Broken(Scripted):
+        async def __aenter__(self) -> Self:
+            steps.append("enter")
+            return await super().__aenter__()
+
+    async def fail_once(batch: Sequence[Message]) -> None:
+        steps.append(f"write {len(batch)}")
+        if steps.count("enter") == 1:
+            raise ZeroDivisionError
+
+    await stage.send(Topic.OBJECTS, *(object_record(write(str(n), n, {"a": n})) for n in range(2)))
+    async with running([worker := stage.worker(Broken(SqliteWarehouse(stage.file), fail_once))]):
+        await drained(worker)
+
+    assert steps[:4] in (["enter", "write 2", "enter", "write 1"], ["enter", "write 1", "enter", "write 1"])
 
 
 async def test_two_workers_of_one_sink_share_the_work_and_hand_it_over(stage: Stage) -> None:
@@ -553,6 +579,26 @@ async def test_a_log_that_is_away_or_full_for_a_moment_loses_nothing(
     stage.log = SqliteLog(tmp_path / "log")
     assert set(rows(stage.file, "pipedrive__deals")) == {"1"}
     assert {record.value for record in await stage.dead_letters(1)} == {b"torn"}
+
+
+class SmallLog(SqliteLog):
+    """A log whose topic of dead letters has room for a record the second time only."""
+
+    def sender(self) -> Any:
+        return Unsteady(super().sender(), RecordTooLarge("The record has 3 bytes, the topic takes 2."), "send")
+
+
+async def test_a_dead_letter_that_is_too_large_for_its_topic_waits_for_a_higher_limit(
+    tmp_path: Path, stage: Stage
+) -> None:
+    await stage.send(Topic.OBJECTS, NewRecord(b"torn", b"key"))
+    stage.log = SmallLog(tmp_path / "log")
+
+    async with running([worker := stage.worker()]):
+        await drained(worker)
+
+    stage.log = SqliteLog(tmp_path / "log")
+    assert [record.value for record in await stage.dead_letters(1)] == [b"torn"]
 
 
 def test_the_lag_of_a_partition_that_went_elsewhere_is_no_longer_told() -> None:
