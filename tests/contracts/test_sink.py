@@ -577,7 +577,7 @@ def _hostile_names(count: int) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("events", "collections", "columns"), [(80, 60, 80), pytest.param(500, 200, 300, marks=pytest.mark.nightly)]
+    ("events", "collections", "columns"), [(50, 50, 50), pytest.param(500, 200, 300, marks=pytest.mark.nightly)]
 )
 async def test_hostile_names_are_names_and_nothing_else(
     warehouse: Warehouse, events: int, collections: int, columns: int
