@@ -21,7 +21,7 @@ from hookmill.errors import ConfigError
 from hookmill.lifecycle import ExitCode
 from hookmill.log import open_log
 from hookmill.topics import Topic
-from processors.stage import GROUP, WEBHOOK_TOPICS
+from processors.inputs import GROUP, WEBHOOK_TOPICS
 from redelivery.books import Range, Readers, read_books
 from redelivery.books_file import BooksFile, Doubled, Line, Missing
 

@@ -23,7 +23,7 @@ from hookmill.log import Log, open_log
 from hookmill.records import TopicPartition
 from hookmill.registry import Function, Registry, RegistryView, Source
 from hookmill.topics import Topic
-from processors.stage import GROUP
+from processors.inputs import GROUP
 from redelivery.replay import Preview, find_bounds, preview, run
 from redelivery.replay_journal import Journals, Progress, State
 from redelivery.replay_plan import Mode, ReplayPlan

@@ -25,7 +25,7 @@ from hookmill.records import Record, TopicPartition
 from hookmill.registry import RegistryView, Sink
 from hookmill.retry import DELAY_TOPICS
 from hookmill.topics import Topic
-from processors.stage import GROUP as FUNCTION_GROUP
+from processors.inputs import GROUP as FUNCTION_GROUP
 from redelivery.letters import Letter, read_letter
 from redelivery.scan import CLOCK_SKEW_MS, Scan
 

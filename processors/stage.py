@@ -18,6 +18,7 @@ from processors import metrics
 from processors.crashes import suspects_alone
 from processors.feeder import Feeder
 from processors.hold import Abandoned
+from processors.inputs import GROUP, WEBHOOK_TOPICS
 from processors.parked import Parked
 from processors.parked_log import ParkedLog
 from processors.parked_ownership import ParkedOwnership
@@ -31,9 +32,6 @@ from processors.runtimes.pool import ProcessPool
 log = get_logger(__name__)
 
 PoolMaker = Callable[[ProcessorsConfig], contextlib.AbstractAsyncContextManager[RunnerPool]]
-
-WEBHOOK_TOPICS: Final = (Topic.WEBHOOKS, Topic.WEBHOOKS_REDELIVERY, Topic.WEBHOOKS_REPLAY, Topic.WEBHOOKS_SLOW)
-GROUP: Final = "processors"
 
 SPANS_WAITING: Final = 8
 """Spans read ahead of the work, 1 MiB each."""

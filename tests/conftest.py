@@ -1,5 +1,6 @@
 """Parts of the real world that several tests share."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -9,6 +10,9 @@ from tests.clickhouse_engine import ClickHouseEngine
 from tests.postgres_server import PASSWORD, PASSWORD_ENV, PostgresServer
 from tests.processes import or_skip
 from tests.s3_server import S3Server
+
+# A Kafka of tests lives for minutes: the second compiler of the JVM takes more time than it saves.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 _QUICK_HOUSEKEEPING = {
     "log.initial.task.delay.ms": "500",

@@ -15,8 +15,8 @@ from hookmill.lifecycle import running
 from hookmill.records import NewRecord
 from hookmill.registry import Function, Source, function_version, publish
 from hookmill.topics import Topic
+from processors.inputs import GROUP, WEBHOOK_TOPICS
 from processors.service import FunctionStage
-from processors.stage import GROUP, WEBHOOK_TOPICS
 from tests.faults.trials import trials
 from tests.processes import run_hookmill
 from tests.processors.parts import webhook_headers

@@ -9,7 +9,7 @@ from hookmill.lifecycle import running
 from hookmill.records import NewRecord
 from hookmill.registry import Function, Source, function_version, publish
 from hookmill.topics import Topic
-from processors.stage import GROUP, WEBHOOK_TOPICS
+from processors.inputs import GROUP, WEBHOOK_TOPICS
 from sinks.warehouses.sqlite import SqliteWarehouse
 from tests.faults.outlets import Timed, outlet, percentile
 from tests.faults.trials import trials

@@ -12,9 +12,9 @@ from hookmill.lifecycle import Service, running
 from hookmill.records import NewRecord
 from hookmill.registry import publish
 from hookmill.topics import Topic
+from processors.inputs import GROUP, WEBHOOK_TOPICS
 from processors.runtimes.contract import Code, Invocation, Outcome
 from processors.service import FunctionStage
-from processors.stage import GROUP, WEBHOOK_TOPICS
 from sinks.warehouses.sqlite import SqliteWarehouse
 from tests.faults.outlets import outlet
 from tests.faults.topics import add_partitions, recreate

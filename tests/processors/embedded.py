@@ -10,7 +10,7 @@ from hookmill.log.contract import Log
 from hookmill.records import NewRecord, Record
 from hookmill.registry import Entity, publish
 from hookmill.topics import Topic
-from processors.stage import GROUP, WEBHOOK_TOPICS
+from processors.inputs import GROUP, WEBHOOK_TOPICS
 from tests.processors.parts import webhook_headers
 
 DEADLINE_S = 15.0

@@ -8,7 +8,7 @@ from pathlib import Path
 from hookmill.codec import InvocationReport, encode
 from hookmill.records import NewRecord
 from hookmill.topics import Topic
-from processors.stage import GROUP, WEBHOOK_TOPICS
+from processors.inputs import GROUP, WEBHOOK_TOPICS
 from redelivery.books import Range, Readers, read_books
 from redelivery.books_file import BooksFile, Line
 from redelivery.mover import GROUP as MOVER_GROUP

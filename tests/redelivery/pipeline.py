@@ -17,9 +17,9 @@ from hookmill.lifecycle import running
 from hookmill.records import NewRecord
 from hookmill.registry import Function, Sink, Source, publish
 from hookmill.topics import Topic
+from processors.inputs import GROUP, WEBHOOK_TOPICS
 from processors.runtimes.contract import Code, Invocation, Outcome, Status
 from processors.service import FunctionStage
-from processors.stage import GROUP, WEBHOOK_TOPICS
 from redelivery.replay import find_bounds, preview, run
 from redelivery.replay_journal import Journals, Progress, State
 from redelivery.replay_plan import Mode, ReplayPlan

@@ -215,4 +215,5 @@ async def _close(producer: AIOKafkaProducer, *, flush_s: float) -> None:
     if not stopping.done():
         # stop() waits until every batch is delivered; without brokers that is never (aiokafka 0.14, issue 659).
         producer._message_accumulator.fail_all(KafkaTimeoutError())
-    await finished_within(CLOSE_S, stopping)
+    if not await finished_within(CLOSE_S, stopping):
+        await finished_within(CLOSE_S, producer.client.close())
