@@ -218,6 +218,15 @@ def test_a_message_nested_deeper_than_readers_go_is_refused() -> None:
         split_of(Outcome(Status.OK, 1.0, [event]))
 
 
+def test_an_object_nested_deeper_than_readers_go_is_refused() -> None:
+    depth = sys.getrecursionlimit() + 1_000
+    nested = b"[" * depth + b"]" * depth
+    write = msgspec.Raw(b'{"collection":"deals","id":"1","properties":{"deep":' + nested + b"}}")
+
+    with pytest.raises(InvalidOutput, match=r"^Object 0.*nested too deep"):
+        split_of(Outcome(Status.OK, 1.0, [], [write]))
+
+
 def test_text_that_no_reader_could_decode_is_refused() -> None:
     outcome = Outcome(Status.OK, 1.0, [], [msgspec.Raw(b'{"collection":"deals","id":"\\ud800"}')])
 
