@@ -74,8 +74,8 @@ class ProcessorsConfig(_Section):
 
     concurrency: Annotated[int, Field(ge=1, le=64)] = 4
     """Spans in work at once."""
-    max_runners: Annotated[int, Field(ge=1, le=1_000)] = 16
-    """Runner processes at once, of all sources together."""
+    max_runners: Annotated[int, Field(ge=1, le=1_000)] = 64
+    """Runner processes at once, of all sources together: about 20 MB each. 16 of them, or a quarter, work at once."""
     runner_idle_s: Seconds = 60.0
     """A runner without work for so long is stopped."""
     isolation: Literal["off", "best-effort", "strict"] = "best-effort"

@@ -16,12 +16,13 @@ from hookmill.config import Config, load_config
 from hookmill.records import Span
 from hookmill.telemetry import configure_logging
 from processors.agents import span_agent
+from processors.runtimes.pool import working_at_once
 from processors.stage import PoolMaker, Stage, process_pool
 
 APP_ID: Final = "hookmill-processors"
 
 _SLOW_SHARE: Final = 4
-"""At most one runner of so many works for the slow lane, in turn with the sources of the main lane."""
+"""Of so many runners that work at once at most one does so for the slow lane, in turn with the main lane's sources."""
 
 _faust_log = logging.getLogger("faust.app")
 """What Faust says of its services: under its name, not this module's, so that the level for libraries applies."""
@@ -111,7 +112,7 @@ class StageApp(faust.App):
         """The configuration is known. Faust's own method makes folders for tables, and there are none."""
         self.config = self.load()
         self.functions.concurrency = self.config.processors.concurrency
-        self.slow_functions.concurrency = max(1, self.config.processors.max_runners // _SLOW_SHARE)
+        self.slow_functions.concurrency = max(1, working_at_once(self.config.processors.max_runners) // _SLOW_SHARE)
 
     async def on_start(self) -> None:
         """Faust is configured."""

@@ -27,7 +27,7 @@ from processors.turns import End, Turn, Turns
 from processors.webhook import Webhook, read_webhook
 
 MAX_SOURCES_AT_ONCE: Final = 32
-"""Sources of one span in work at once. Beyond the default of 16 runners, so that a few slow sources leave room."""
+"""Sources of one span in work at once: more than runners work at once by default, so a few slow ones leave room."""
 
 _IN_TURN: Final = (Topic.WEBHOOKS, Topic.WEBHOOKS_REPLAY, Topic.WEBHOOKS_PARKED)
 """Topics whose spans wait for those before them; on the slow lane they go one by one anyway."""

@@ -25,12 +25,24 @@ SLOTS_PER_SOURCE: Final = 2
 QUANTUM_S: Final = 1.0
 """How long a runner works for a source while another waits for its place; ten times what the change costs."""
 
+_LEAST_WORKING: Final = 16
+_WORKING_SHARE: Final = 4
+
+
+def working_at_once(max_runners: int) -> int:
+    """How many of so many runners may work at the same time: 16, or a quarter of them.
+
+    That a runner stays costs memory. That many work costs time, of which each has its limit by the clock.
+    """
+    return min(max_runners, max(_LEAST_WORKING, max_runners // _WORKING_SHARE))
+
 
 class ProcessPool:
     """`RunnerPool` over processes. A lane per (source, version), up to two slots per lane, a process per slot.
 
     Never more than `max_runners` processes: beyond that the runner longest without work makes place, or the work waits
-    its turn. A runner without work ends after `idle_s`, one of a version no longer called within a second.
+    its turn. Of them `working_at_once` work or start; the others have no work, or it waits its turn. A runner without
+    work ends after `idle_s`, one of a version no longer called within a second.
     """
 
     def __init__(
@@ -45,6 +57,7 @@ class ProcessPool:
         """`packages`: absolute folders of installed packages by language, for functions that bring none."""
         self._nursery = Nursery(node, isolation, egress or Egress(), packages or {})
         self._max_runners = max_runners
+        self.turns = asyncio.Semaphore(working_at_once(max_runners))
         self._idle_s = idle_s
         self._slots_per_lane = min(SLOTS_PER_SOURCE, max_runners, os.cpu_count() or 1)
         self._lanes: dict[tuple[str, str], Lane] = {}

@@ -25,6 +25,9 @@ log = get_logger(__name__)
 class Owner(Protocol):
     """What a slot asks and tells its pool."""
 
+    turns: asyncio.Semaphore
+    """To be held while a runner starts or works."""
+
     def idle_limit_s(self, lane: Lane) -> float:
         """How long to wait for work."""
         ...
@@ -96,7 +99,8 @@ class Slot:
     async def _serve_with_one_runner(self) -> bool:
         """True if that runner is spent, False if it has nothing more to do here."""
         code = self.lane.code
-        runner = await self._nursery.runner_for(code)
+        async with self._owner.turns:
+            runner = await self._nursery.runner_for(code)
         log.debug("runner.started", source=code.source, version=code.version, pid=runner.pid)
         self.runner = runner
         self.lane.loaded()
@@ -104,7 +108,8 @@ class Slot:
         is_spent = False
         try:
             while not (is_spent or self.is_leaving) and await self._has_work():
-                is_spent = await self._run_batch(runner)
+                async with self._owner.turns:
+                    is_spent = await self._run_batch(runner)
                 self.is_leaving |= self._owner.is_needed_elsewhere(monotonic() - started)
             return is_spent
         finally:

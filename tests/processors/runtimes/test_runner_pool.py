@@ -163,6 +163,23 @@ async def test_never_more_processes_than_allowed_and_every_source_gets_its_turn(
     assert highest <= 2
 
 
+async def test_many_runners_stay_but_few_work_at_once() -> None:
+    function = handlers(
+        "",
+        "import asyncio, time\nbegan = time.time()\nawait asyncio.sleep(0.2)\n"
+        "segment.track(event='A', user_id='1', properties={'from': began, 'to': time.time()})",
+    )
+    async with ProcessPool(None, max_runners=64, idle_s=60) as pool:
+        calls = [pool.run(function.code("python", f"s{n}"), [webhook()]) for n in range(40)]
+        outcomes = [outcome for [outcome] in await asyncio.gather(*calls)]
+        stayed = len(pool.pids)
+
+    times = [events(outcome)[0]["properties"] for outcome in outcomes]
+    most = max(sum(each["from"] <= at["from"] < each["to"] for each in times) for at in times)
+    assert stayed == 40
+    assert 4 < most <= 16
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_source_with_much_slow_work_gives_its_place_to_one_that_waits(language: str) -> None:
     async with ProcessPool(None, max_runners=1, idle_s=60) as pool:
