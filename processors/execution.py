@@ -1,6 +1,7 @@
 """Execution: webhooks of one source through their function, and what came of them durably on the log."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from processors.hold import Hold
 from processors.parked import Parked
 from processors.results import Results
 from processors.runtimes.contract import Invocation, Outcome, RunnerPool, Status
+from processors.runtimes.errors import NodeMissing, RunnerUnavailable
 from processors.shares import Shares
 from processors.webhook import Webhook, read_invocation
 
@@ -94,6 +96,15 @@ class Execution:
         parked = self.parked if known is not None and known.parks else None
         policy = RetryPolicy(retries, self._delays_s)
         return Batch(source, lambda: Results(source, policy, lambda: round(self.now_s() * 1_000), parked))
+
+    async def take(self, deployed: Deployed, wanted: int, spent_s: float) -> int:
+        """As `Share.take`, of the function's share. Its first webhook goes to a runner that is there: what starting one
+        takes, with many at once, says nothing of the function."""
+        share = self.shares.of(deployed.source.id, deployed.function.version)
+        if not share.is_measured and share.breaker.state is State.CLOSED:
+            with contextlib.suppress(RunnerUnavailable, NodeMissing):  # told by what runs
+                await self._pool.check(code_of(*deployed))
+        return await share.take(wanted, spent_s)
 
     async def settle(self, source: str, deployed: Deployed | Failure, webhooks: Sequence[Webhook]) -> Ran:
         """What could be settled is: what came of it is durable."""

@@ -114,7 +114,7 @@ class Ordered:
         """How many may run now; all of them where there is nothing to run."""
         if isinstance(deployed, Failure):
             return wanted
-        return await self._share(deployed).take(wanted, spent_s)
+        return await self._execution.take(deployed, wanted, spent_s)
 
     def _give_back(self, deployed: Deployed | Failure, count: int) -> None:
         if isinstance(deployed, Deployed):

@@ -233,7 +233,7 @@ class RecordProcessor:
         webhooks = part.webhooks
         waiting: list[Webhook] = []
         spent_s = 0.0
-        while webhooks and (count := await share.take(len(webhooks), spent_s)):
+        while webhooks and (count := await self._execution.take(deployed, len(webhooks), spent_s)):
             try:
                 ran = await self._execution.settle(part.source, deployed, webhooks[:count])
             finally:

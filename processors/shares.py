@@ -58,6 +58,11 @@ class Share:
         self._full_at_s = 0.0
         self._back_at_s = float("-inf")
 
+    @property
+    def is_measured(self) -> bool:
+        """It is known what webhooks of the source cost."""
+        return self._cost_s is not None
+
     async def take(self, wanted: int, spent_s: float) -> int:
         """So many of the `wanted` webhooks are in hand from now on, until `give_back`; 0: the source has its share.
 

@@ -81,6 +81,31 @@ async def test_a_cheap_function_runs_whole_spans() -> None:
     assert [len(invocations) for _, invocations in pool.calls] == [1, 499]
 
 
+async def test_a_runner_that_is_long_in_coming_is_not_the_sources_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "BOUND_S", 0.05)
+
+    class Late(ScriptedPool):
+        start: asyncio.Task[None] | None = None
+
+        async def check(self, code: Code) -> None:
+            self.start = self.start or asyncio.create_task(asyncio.sleep(0.3))
+            await asyncio.shield(self.start)
+
+        async def run(self, code: Code, invocations: Sequence[Invocation]) -> Sequence[Outcome]:
+            await self.check(code)
+            return await super().run(code, invocations)
+
+    sender = KeepingSender()
+    processor = processor_of(Late(lambda code, invocation: ok([TRACK])), sender)
+
+    await asyncio.gather(
+        *(processor.process(span_of(*(webhook_record(n) for n in range(at, at + 50)))) for at in (0, 50, 100))
+    )
+
+    assert len(sender.reports()) == 150
+    assert not sender.of(Topic.WEBHOOKS_SLOW)
+
+
 async def test_webhooks_that_find_no_runner_wait_on_the_slow_lane() -> None:
     def script(code: Code, invocation: Invocation) -> Outcome:
         return Outcome(Status.INFRA, 0.0) if code.language == "javascript" else ok([TRACK])
