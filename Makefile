@@ -11,7 +11,7 @@ S3 := $(VENV)/s3
 # The tests wait for other processes more than they compute: more of them than cores.
 WORKERS ?= 3
 
-.PHONY: help run test test-clickhouse test-nightly faults faults-long check format bench lock clean
+.PHONY: help run test test-more test-nightly faults faults-long check format bench lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -19,11 +19,11 @@ help: ## List the targets
 run: $(SETUP) ## Run the quickstart: three sources, one sample webhook each; Ctrl-C stops
 	@exec $(BIN)/hookmill dev examples/quickstart --samples
 
-test: $(DEV) $(S3)/.installed ## Run the tests, with a real Kafka that they start themselves
-	$(BIN)/python -m pytest -m "not (nightly or faults or faults_long or clickhouse)" -n $(WORKERS) --dist loadfile
+test: $(DEV) ## Run the tests, with a real Kafka that they start themselves
+	$(BIN)/python -m pytest -m "not (kills or s3 or clickhouse or nightly or faults or faults_long)" -n $(WORKERS) --dist loadfile
 
-test-clickhouse: $(CLICKHOUSE) ## Run the tests of the ClickHouse warehouse, on an engine that is 600 MB to install
-	$(BIN)/python -m pytest -m "clickhouse and not nightly" -n $(WORKERS) --dist load
+test-more: $(CLICKHOUSE) $(S3)/.installed ## Run the tests that kill processes, or need S3 or ClickHouse, which is 600 MB to install
+	$(BIN)/python -m pytest -m "(kills or s3 or clickhouse) and not nightly" -n $(WORKERS) --dist load
 
 test-nightly: $(CLICKHOUSE) $(S3)/.installed ## Run the long trials: 200 kills of a writing process and the like
 	$(BIN)/python -m pytest -m nightly

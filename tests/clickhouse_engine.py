@@ -28,7 +28,7 @@ class ClickHouseEngine:
         self._url = os.environ.get(URL)
         self._folder = folder
         if self._url is None and find_spec("chdb") is None:
-            raise ConfigError(f"ClickHouse for the tests is missing: make test-clickhouse, or set {URL}")
+            raise ConfigError(f"ClickHouse for the tests is missing: make test-more, or set {URL}")
 
     def empty_database(self) -> "Database":
         """A new one."""

@@ -22,6 +22,14 @@ _QUICK_HOUSEKEEPING = {
 """Retention and compaction act within seconds of their time, so that tests can watch them."""
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What starts a server of S3 is marked so."""
+    for item in items:
+        if "s3_server" in getattr(item, "fixturenames", ()):
+            item.add_marker("s3")
+
+
 @pytest.fixture(scope="session")
 def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`host:port` of a Kafka that all tests share: name your own topics and groups.

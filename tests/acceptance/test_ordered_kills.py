@@ -166,7 +166,7 @@ LONG = [pytest.mark.nightly, pytest.mark.timeout(900)]
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("kills", [pytest.param(2, marks=pytest.mark.faults), pytest.param(30, marks=LONG)])
+@pytest.mark.parametrize("kills", [pytest.param(2, marks=pytest.mark.kills), pytest.param(30, marks=LONG)])
 async def test_killed_processes_lose_nothing_and_keep_the_order_of_keys_that_park(trial: Trial, kills: int) -> None:
     await trial.deploy(BROKEN, "park")
     async with trial.running():

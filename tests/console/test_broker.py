@@ -71,6 +71,7 @@ def test_jars_that_cannot_be_fetched_leave_nothing_behind(tmp_path: Path, monkey
 class TestWithKafka:
     """Each test starts a broker of its own; the fixture found out that there can be one."""
 
+    @pytest.mark.kills
     async def test_what_was_acknowledged_survives_kill_and_stop(self, tmp_path: Path) -> None:
         broker = LocalKafka(tmp_path / "kafka", max_heap_mb=256)
         try:
@@ -90,6 +91,7 @@ class TestWithKafka:
         finally:
             broker.kill()
 
+    @pytest.mark.kills
     def test_it_ends_with_the_process_that_started_it_however_that_ends(self, tmp_path: Path) -> None:
         script = (
             "import sys, pathlib, time; from console.broker import LocalKafka;"

@@ -215,7 +215,14 @@ class _ClickHouse:
 
 
 @pytest.fixture(
-    params=["sqlite", "postgres", "duckdb", "parquet", "s3", pytest.param("clickhouse", marks=pytest.mark.clickhouse)]
+    params=[
+        "sqlite",
+        "postgres",
+        "duckdb",
+        "parquet",
+        pytest.param("s3", marks=pytest.mark.s3),
+        pytest.param("clickhouse", marks=pytest.mark.clickhouse),
+    ]
 )
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
     match request.param:

@@ -204,6 +204,7 @@ def test_wrong_inputs_are_told_and_nothing_is_sent(embedded: Installation) -> No
     assert replayed(embedded) == {}
 
 
+@pytest.mark.kills
 def test_a_replay_that_is_killed_at_random_is_resumed_until_everything_was_sent(embedded: Installation) -> None:
     seed = time.time_ns()
     print(f"seed {seed}")

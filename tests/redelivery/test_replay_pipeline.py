@@ -125,6 +125,7 @@ async def test_webhooks_that_fail_in_a_replay_are_dead_letters_and_their_rows_st
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.kills
 async def test_a_recompute_that_is_killed_and_resumed_gives_what_a_fresh_run_gives(tmp_path: Path) -> None:
     seed = time.time_ns()
     print(f"seed {seed}")

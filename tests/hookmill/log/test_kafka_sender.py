@@ -178,6 +178,7 @@ async def test_leaving_the_sender_ends_although_the_broker_is_away(mortal: Local
     assert took_s < 4
 
 
+@pytest.mark.kills
 async def test_nothing_acknowledged_is_lost_when_the_broker_is_killed_under_load(mortal: LocalKafka, name: str) -> None:
     log = KafkaLog(KafkaConfig(bootstrap_servers=mortal.bootstrap_servers, send_timeout_s=3))
     await log.ensure_topics([TopicSpec(name, 4, DAY_MS)])
