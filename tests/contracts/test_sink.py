@@ -256,7 +256,7 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
             return _Sqlite(tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "postgres"])
+@pytest.fixture(params=["sqlite", "postgres", "duckdb"])
 def historian(request: pytest.FixtureRequest, tmp_path: Path) -> Historian:
     match request.param:
         case "clickhouse":
