@@ -256,7 +256,7 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
             return _Sqlite(tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "postgres", "duckdb"])
+@pytest.fixture(params=["sqlite", "postgres", "duckdb", pytest.param("clickhouse", marks=pytest.mark.clickhouse)])
 def historian(request: pytest.FixtureRequest, tmp_path: Path) -> Historian:
     match request.param:
         case "clickhouse":

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Final, NamedTuple
 
+from sinks.history_view import WINDOW, Dialect, select_history
 from sinks.naming import identifier
 from sinks.schema import GENERATION_COLUMN, ColumnType, TableKey, TableKind
 from sinks.warehouses.clickhouse.cells import VERSION_BYTES, shown_type
@@ -120,10 +121,15 @@ def create_view(name: str, key: TableKey, query: str, *, replaces: bool) -> str:
 
 def select_rows(table: str, kind: TableKind, columns: Mapping[str, Column]) -> str:
     """What the view of a table shows."""
-    build = _event_columns if kind is TableKind.EVENTS else _object_columns
+    build = _object_columns if kind is TableKind.OBJECTS else _event_columns
+    places: dict[str, str] = {}
     shown = ["t.`id` AS `id`"]
     for name, column in columns.items():
-        shown += [f"{expression} AS {quoted(shown_as)}" for shown_as, expression in build(name, column)]
+        for shown_as, expression in build(name, column):
+            shown.append(f"{expression} AS {quoted(shown_as)}")
+            places[shown_as] = name
+    if kind is TableKind.HISTORY:
+        return select_history(f"(SELECT {', '.join(shown)} FROM {quoted(table)} AS t FINAL)", places, _DIALECT)
     if kind is TableKind.EVENTS:
         shown.append(f"nullIf(t.{quoted(GENERATION_COLUMN)}, 0) AS {quoted(GENERATION_COLUMN)}")
         return f"SELECT {', '.join(shown)} FROM {quoted(table)} AS t FINAL"
@@ -182,6 +188,14 @@ def _newest(places: Mapping[ColumnType, str], shown: ColumnType, column: Column)
     ]
     end = f"greatest({', '.join(ends)})" if len(ends) > 1 else ends[0]
     return f"if({version} > {end}, {value}, NULL)"
+
+
+def _newest_write(column: str, is_set: str) -> str:
+    """Of pairs of id and value, where a null counts too."""
+    return f"tupleElement(maxIf(tuple(t.`id`, {column}), {is_set}) OVER {WINDOW}, 2)"
+
+
+_DIALECT: Final = Dialect(quoted, find="position", newest=_newest_write)
 
 
 def _cast(value: str, place: ColumnType, shown: ColumnType) -> str:
