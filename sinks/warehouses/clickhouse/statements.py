@@ -25,10 +25,13 @@ TYPE_NAMES: Final = {
 _CASTS: Final = {ColumnType.TEXT: "toString", ColumnType.REAL: "toFloat64"}
 
 _MARK: Final = "hookmill"
+_HISTORY_MARK: Final = "hookmill-history"
+"""Of histories: the release before knows no tables of this kind, and leaves what is marked so alone."""
 SELECT_TABLES: Final = "SELECT name, comment FROM system.tables WHERE database = currentDatabase()"
 SELECT_COLUMNS: Final = f"""\
 SELECT table, name, type, comment FROM system.columns WHERE database = currentDatabase() AND table IN (
-    SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(comment, '{_MARK} rows ')
+    SELECT name FROM system.tables WHERE database = currentDatabase()
+    AND (startsWith(comment, '{_MARK} rows ') OR startsWith(comment, '{_HISTORY_MARK} rows '))
 ) ORDER BY table, position"""
 
 _DURABLE: Final = "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
@@ -58,18 +61,18 @@ def place_name(column: str, place: ColumnType | None) -> str:
 
 def rows_comment(key: TableKey) -> str:
     """By this comment a table is ours. Names of the rules have no spaces."""
-    return f"{_MARK} rows {key.kind} {key.schema} {key.name}"
+    return f"{_mark(key.kind)} rows {key.kind} {key.schema} {key.name}"
 
 
 def view_comment(key: TableKey, query: str) -> str:
     """By this comment a view is ours, and shows what `query` does."""
-    return f"{_MARK} view {key.kind} {key.schema} {key.name} {sha256(query.encode()).hexdigest()[:16]}"
+    return f"{_mark(key.kind)} view {key.kind} {key.schema} {key.name} {sha256(query.encode()).hexdigest()[:16]}"
 
 
 def key_of(comment: str, what: str) -> TableKey | None:
     """The table that a comment marks; `what` is `rows` or `view`."""
     match comment.split(" "):
-        case [mark, part, kind, schema, name, *_] if mark == _MARK and part == what:
+        case [mark, part, kind, schema, name, *_] if mark in (_MARK, _HISTORY_MARK) and part == what:
             return TableKey(schema, name, TableKind(kind))
     return None
 
@@ -146,6 +149,10 @@ def select_inexact(table: str, kind: TableKind, place: str) -> str:
     """A row, if the place for integers has some that `Float64` cannot hold."""
     value = f"tupleElement({quoted(place)}, 2)" if kind is TableKind.OBJECTS else quoted(place)
     return f"SELECT 1 FROM {quoted(table)} WHERE abs({value}) > 9007199254740992 LIMIT 1"
+
+
+def _mark(kind: TableKind) -> str:
+    return _HISTORY_MARK if kind is TableKind.HISTORY else _MARK
 
 
 def _definition(kind: TableKind, name: str, place: ColumnType | None, column: str) -> str:
