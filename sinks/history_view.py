@@ -18,6 +18,12 @@ _OURS: Final = frozenset({"id", OBJECT_ID_COLUMN, VALID_FROM, EFFECT, CLEARED})
 # ruff: noqa: S608 names go through `quoted`
 
 
+def _lead(column: str, order: str) -> str:
+    """Over the one window that all else uses: a second one would pass all columns on beside what the first made of
+    them, and PostgreSQL has 1,664 columns in a row at most."""
+    return f"lead({column}) OVER {WINDOW}"
+
+
 class Dialect(NamedTuple):
     """What the SQL of warehouses differs in."""
 
@@ -29,6 +35,8 @@ class Dialect(NamedTuple):
 
     `None` where no function tells that: then the view looks the row up by its id.
     """
+    following: Callable[[str, str], str] = _lead
+    """From a column and the order of writes: the value in the row behind this one, null when it is the last."""
 
 
 def select_history(writes: str, places: Mapping[str, str], dialect: Dialect) -> str:
@@ -40,7 +48,7 @@ def select_history(writes: str, places: Mapping[str, str], dialect: Dialect) -> 
     quoted = dialect.quoted
     object_id, start, end, effect = (quoted(name) for name in (OBJECT_ID_COLUMN, VALID_FROM, VALID_TO, EFFECT))
     order = f"PARTITION BY t.{object_id} ORDER BY t.{quoted('id')}"
-    following = f"max(t.{start}) OVER ({order} ROWS BETWEEN 1 FOLLOWING AND 1 FOLLOWING)"
+    following = dialect.following(f"t.{start}", order)
     carried = [f"t.{object_id} AS {object_id}", f"t.{start} AS {start}", f"{following} AS {end}"]
     carried.append(f"t.{effect} AS {effect}")
     shown = [f"h.{object_id} AS {quoted('id')}", f"h.{start} AS {start}", f"h.{end} AS {end}"]

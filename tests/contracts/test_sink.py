@@ -15,6 +15,7 @@ import pytest
 
 from sinks.contract import Message, RecordRejected, Sink, SinkUnavailable, SourcedObject
 from sinks.rules import DEFAULT, Merge, Names, Rules
+from sinks.schema import MAX_COLUMNS
 from sinks.warehouses.duckdb.sink import DuckdbWarehouse
 from sinks.warehouses.parquet.folder import Folder
 from sinks.warehouses.parquet.sink import ParquetWarehouse
@@ -854,6 +855,20 @@ async def test_history_keeps_values_of_every_type(historian: Historian) -> None:
     texts = [texts for _, texts in VALUES.values()]
     assert all(len(seen) == 1 for seen in shown[:-2])
     assert all(seen <= expected for seen, expected in zip(shown, [*texts, *texts[::-1], set(), set()], strict=True))
+
+
+async def test_history_shows_as_many_columns_as_a_table_may_have(historian: Historian) -> None:
+    """With names as long as they may be: no limit of the engine on a query or a row is in the way."""
+    names = [f"{'a_long_name_' * 5}{number:03}" for number in range(MAX_COLUMNS - 6)]  # five of ours, and received_at
+    await written(
+        historian,
+        [write("d1", 1, {name: number for number, name in enumerate(names)}), write("d1", 2, {names[0]: None})],
+        rules=HISTORY,
+    )
+
+    first, last = history(historian)
+    assert first[3] == {name: number for number, name in enumerate(names)} | STANDARD
+    assert first[3].items() - last[3].items() == {(names[0], 0)}
 
 
 async def test_several_workers_write_one_history_at_the_same_time(historian: Historian) -> None:

@@ -28,7 +28,6 @@ def rows(file: Path, schema: str, table: str) -> dict[str, dict[str, Any]]:
 def listed(file: Path, schema: str, table: str) -> list[dict[str, Any]]:
     """All rows of a table or view, otherwise as `rows`."""
     with duckdb.connect(str(file), config=connection.OPTIONS) as connected:
-        connected.execute("SET TimeZone = 'UTC'")
         found = connected.execute(f'SELECT * FROM "{schema}"."{table}"')
         names = [column[0] for column in found.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]

@@ -202,7 +202,12 @@ def _newest_write(column: str, is_set: str) -> str:
     return f"tupleElement(maxIf(tuple(t.`id`, {column}), {is_set}) OVER {WINDOW}, 2)"
 
 
-_DIALECT: Final = Dialect(quoted, find="position", newest=_newest_write)
+def _following(column: str, order: str) -> str:
+    """`lead` is not there before 25.6 (ClickHouse/ClickHouse issue 82620)."""
+    return f"max({column}) OVER ({order} ROWS BETWEEN 1 FOLLOWING AND 1 FOLLOWING)"
+
+
+_DIALECT: Final = Dialect(quoted, "position", _newest_write, _following)
 
 
 def _cast(value: str, place: ColumnType, shown: ColumnType) -> str:
