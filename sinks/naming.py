@@ -113,6 +113,11 @@ def object_table(collection: str) -> str:
     return f"{name}_object" if name in CALL_TABLES.values() else name
 
 
+def history_view(table: str) -> str:
+    """View of the history of a table of objects."""
+    return identifier(f"{table}_history")
+
+
 def event_column(path: str) -> str:
     """Column of a property or trait of an event; `path` is its levels in snake case, joined (W45).
 

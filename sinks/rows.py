@@ -12,6 +12,7 @@ from hookmill.codec import JsonValue
 from hookmill.telemetry import get_logger
 from sinks.contract import Event, Message, RecordRejected, SourcedObject
 from sinks.flatten import CONTEXT_COLUMNS, EVENT_COLUMNS, OBJECT_COLUMNS, Row, flatten, scalar
+from sinks.history import history_row
 from sinks.merge import ObjectRow, Version
 from sinks.naming import (
     CALL_TABLES,
@@ -65,6 +66,7 @@ class Layout:
 
     changes: tuple[Change, ...]
     events: dict[TableKey, list[Row]]
+    """Rows that are inserted once, by their id: events, and the writes of histories."""
     objects: dict[TableKey, dict[str, list[ObjectRow]]]
     recomputed: dict[str, dict[str, int]]
     """By schema, the ids of events that a recompute made, and their generation: rows of a lower one, in whichever event
@@ -110,6 +112,7 @@ class _Collection:
     key: TableKey
     is_replaced: bool
     """A write is all of an object."""
+    history: TableKey | None
 
 
 @dataclass
@@ -128,23 +131,26 @@ class _LayoutBuilder:
             case Event():
                 if not self._is_replaced(message):
                     for key, row in _event_rows(message):
-                        self.plan.admit(key, row)
-                        self.events.setdefault(key, []).append(row)
+                        self._insert(key, row)
                 self._add_latest(message)
 
     def _add_write(self, message: SourcedObject) -> None:
         write = message.write
         collection = self._collection(message.source, write.collection)
+        columns: Row = {}
         if write.deleted:
             self._add_object(collection.key, write.id, ObjectRow(write.version, None))
-            return
-        if collection.is_replaced:
-            # As if the call before it in the same invocation had deleted the object: all that is older goes.
-            at, partition, offset, generation, index = write.version
-            self._add_object(collection.key, write.id, ObjectRow((at, partition, offset, generation, index - 1), None))
-        columns: Row = {"received_at": write.received_at}
-        flatten(write.properties, OBJECT_COLUMNS, columns)
-        self._add_object(collection.key, write.id, ObjectRow(write.version, columns))
+        else:
+            if collection.is_replaced:
+                # As if the call before it in the same invocation had deleted the object: all that is older goes.
+                at, partition, offset, generation, index = write.version
+                before = (at, partition, offset, generation, index - 1)
+                self._add_object(collection.key, write.id, ObjectRow(before, None))
+            columns["received_at"] = write.received_at
+            flatten(write.properties, OBJECT_COLUMNS, columns)
+            self._add_object(collection.key, write.id, ObjectRow(write.version, columns))
+        if collection.history is not None:
+            self._insert(collection.history, history_row(write, columns, is_replaced=collection.is_replaced))
 
     def _collection(self, source: str, name: str) -> _Collection:
         known = self.collections.get((source, name))
@@ -157,6 +163,10 @@ class _LayoutBuilder:
         if not self.recomputed:
             return False
         return event.generation < self.recomputed.get(_schemas[event.source], {}).get(event.message_id, 0)
+
+    def _insert(self, key: TableKey, row: Row) -> None:
+        self.plan.admit(key, row)
+        self.events.setdefault(key, []).append(row)
 
     def _add_object(self, key: TableKey, object_id: str, row: ObjectRow) -> None:
         self.plan.admit(key, row.columns or {})  # a table also for what was never there: its tombstones are by table
@@ -188,7 +198,9 @@ def _collection(rules: Rules, source: str, name: str) -> _Collection:
     table = object_table(name)
     if table != name:
         _report_renamed(source, name, table)
-    return _Collection(TableKey(_schemas[source], table, TableKind.OBJECTS), rules.replaces(name))
+    schema = _schemas[source]
+    history = TableKey(schema, table, TableKind.HISTORY) if rules.keeps_history(name) else None
+    return _Collection(TableKey(schema, table, TableKind.OBJECTS), rules.replaces(name), history)
 
 
 def _report_renamed(source: str, collection: str, table: str) -> None:

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from sinks.naming import name_part
+from sinks.naming import UPSERT_TABLES, name_part, object_table
 
 
 class Merge(StrEnum):
@@ -30,10 +30,20 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
 
     `merge` is for all collections, or by collection: then the others merge properties. Traits of users and accounts
     always do (W13).
+
+    `history`, of all collections or of those named: what each object was is kept too. Not of users and accounts, whose
+    rows calls make besides. Errors: `ValueError` when one of those is named.
     """
 
     merge: Merge | dict[str, Merge] = Merge.PROPERTIES
     names: Names = Names.LENIENT
+    history: bool | tuple[str, ...] = False
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.history, bool):
+            for collection in self.history:
+                if object_table(collection) in UPSERT_TABLES:
+                    raise ValueError(f'history cannot name "{collection}": calls of users change its rows too')
 
     def replaces(self, collection: str) -> bool:
         """Whether a write is all of an object of this collection, however its name is written."""
@@ -41,6 +51,12 @@ class Rules(msgspec.Struct, frozen=True, kw_only=True):
             return self.merge is Merge.REPLACE
         name = name_part(collection)
         return any(merge is Merge.REPLACE and name_part(known) == name for known, merge in self.merge.items())
+
+    def keeps_history(self, collection: str) -> bool:
+        """Whether the history of this collection is kept, however its name is written."""
+        if isinstance(self.history, bool):
+            return self.history and object_table(collection) not in UPSERT_TABLES
+        return name_part(collection) in map(name_part, self.history)
 
 
 DEFAULT = Rules()

@@ -19,6 +19,9 @@ MAX_COLUMNS: Final = 1_000
 GENERATION_COLUMN: Final = "_generation"
 """Of event tables, once a recompute wrote to them: the generation of the row, null for 0."""
 
+OBJECT_ID_COLUMN: Final = "_object_id"
+"""Of histories: the object that the write is about. No property can have it."""
+
 MAX_TABLES: Final = 1_000
 """Of one source. A function that makes table names of ids would fill any warehouse (W57)."""
 
@@ -32,6 +35,8 @@ class TableKind(StrEnum):
     """Inserted once, by message id."""
     OBJECTS = "objects"
     """Merged by id, each column by the version of its write."""
+    HISTORY = "history"
+    """The writes to the objects of the table of the same name, inserted once: see `sinks.history`."""
 
 
 class TableKey(NamedTuple):
@@ -90,6 +95,11 @@ def infer_type(value: Scalar) -> ColumnType:
             return ColumnType.TEXT
 
 
+def type_for(column: str, value: Scalar) -> ColumnType:
+    """The type that the column gets from its first value; ids are text, whatever they look like."""
+    return ColumnType.TEXT if column == OBJECT_ID_COLUMN else infer_type(value)
+
+
 class SchemaPlan:
     """What must change so that every admitted row fits. `present` are the tables that are there, with their columns."""
 
@@ -104,7 +114,7 @@ class SchemaPlan:
         known = self._known.get(key)
         if known is not None and row.keys() <= known:
             return
-        new = {column: infer_type(value) for column, value in row.items() if value is not None}
+        new = {column: type_for(column, value) for column, value in row.items() if value is not None}
         if known is None:
             if self._tables[key.schema] >= MAX_TABLES:
                 raise SchemaLimit(

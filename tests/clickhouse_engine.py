@@ -99,10 +99,14 @@ class Database:
 
     def rows_of(self, views: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
         """As `rows`, by view."""
+        return {view: {row["id"]: row for row in rows} for view, rows in self.listed(views).items()}
+
+    def listed(self, views: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+        """All rows by view, otherwise as `rows`."""
         client = self.connect()
         try:
             found = {view: client.query(f"SELECT * FROM `{view}`").named_results() for view in views}
-            return {view: {row["id"]: _without_nulls(row) for row in rows} for view, rows in found.items()}
+            return {view: [_without_nulls(row) for row in rows] for view, rows in found.items()}
         finally:
             client.close()
 

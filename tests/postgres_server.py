@@ -157,16 +157,20 @@ class Database:
 
     def content(self, schema: str, *tables: str) -> dict[str, dict[str, dict[str, Any]]]:
         """Rows as by `rows`, by table."""
-        found: dict[str, dict[str, dict[str, Any]]] = {}
+        return {table: {row["id"]: row for row in rows} for table, rows in self.listed(schema, *tables).items()}
+
+    def listed(self, schema: str, *tables: str) -> dict[str, list[dict[str, Any]]]:
+        """All rows of tables and views, otherwise as by `rows`."""
+        found: dict[str, list[dict[str, Any]]] = {}
         with self.server.connect(self.name, row_factory=psycopg.rows.dict_row) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             for table in tables:
                 statement = psycopg.sql.SQL("SELECT * FROM {}").format(psycopg.sql.Identifier(schema, table))
                 rows: list[Any] = connection.execute(statement).fetchall()
-                found[table] = {
-                    row["id"]: {name: value for name, value in row.items() if name != "_versions" and value is not None}
+                found[table] = [
+                    {name: value for name, value in row.items() if name != "_versions" and value is not None}
                     for row in rows
-                }
+                ]
         return found
 
     def types(self, schema: str, table: str) -> dict[str, str]:

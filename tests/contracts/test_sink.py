@@ -6,14 +6,16 @@ import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import pytest
 
 from sinks.contract import Message, RecordRejected, Sink, SinkUnavailable, SourcedObject
 from sinks.rules import DEFAULT, Merge, Names, Rules
+from sinks.schema import MAX_COLUMNS
 from sinks.warehouses.duckdb.sink import DuckdbWarehouse
 from sinks.warehouses.parquet.folder import Folder
 from sinks.warehouses.parquet.sink import ParquetWarehouse
@@ -22,7 +24,8 @@ from sinks.warehouses.postgres.sink import PostgresWarehouse
 from sinks.warehouses.sqlite import SqliteWarehouse
 from tests.clickhouse_engine import ClickHouseEngine
 from tests.postgres_server import PostgresServer
-from tests.sinks.database import rows, tables
+from tests.sinks.database import listed, rows, tables
+from tests.sinks.duckdb_file import listed as duckdb_listed
 from tests.sinks.duckdb_file import rows as duckdb_rows
 from tests.sinks.duckdb_file import tables as duckdb_tables
 from tests.sinks.duckdb_file import traced
@@ -57,6 +60,14 @@ class Warehouse(Protocol):
         ...
 
 
+class Historian(Warehouse, Protocol):
+    """A warehouse that can keep histories."""
+
+    def listed(self, source: str, view: str) -> list[dict[str, Any]]:
+        """All rows of the view, as it has them, without nulls."""
+        ...
+
+
 class _Sqlite:
     nul = "\x00"
     mixed = (7, 1.5, "007", "2026-11-23", '[1,"a"]', 1, "text")
@@ -74,6 +85,9 @@ class _Sqlite:
         prefix = f"{source}__"
         names = [name for name in tables(self._file) if name.startswith(prefix)]
         return {name.removeprefix(prefix): rows(self._file, name) for name in names}
+
+    def listed(self, source: str, view: str) -> list[dict[str, Any]]:
+        return listed(self._file, f"{source}__{view}")
 
     @contextmanager
     def statements(self) -> Iterator[list[str]]:
@@ -107,6 +121,9 @@ class _Postgres:
         prefix = f"{source}."
         names = [name.removeprefix(prefix) for name in self._database.tables() if name.startswith(prefix)]
         return self._rows(source, *names)
+
+    def listed(self, source: str, view: str) -> list[dict[str, Any]]:
+        return self._database.listed(source, view)[view]
 
     def _rows(self, source: str, *tables: str) -> dict[str, dict[str, dict[str, Any]]]:
         return {
@@ -142,6 +159,9 @@ class _Duckdb:
         prefix = f"{source}."
         names = [name.removeprefix(prefix) for name in duckdb_tables(self._file) if name.startswith(prefix)]
         return {name: self.rows(source, name) for name in names}
+
+    def listed(self, source: str, view: str) -> list[dict[str, Any]]:
+        return duckdb_listed(self._file, source, view)
 
     def statements(self) -> AbstractContextManager[list[str]]:
         return traced()
@@ -202,6 +222,10 @@ class _ClickHouse:
         prefix = f"{source}__"
         return self._rows_of(source, [name for name in self._database.views() if name.startswith(prefix)])
 
+    def listed(self, source: str, view: str) -> list[dict[str, Any]]:
+        name = f"{source}__{view}"
+        return self._database.listed([name])[name]
+
     def _rows_of(self, source: str, views: Sequence[str]) -> dict[str, dict[str, dict[str, Any]]]:
         return {
             view.removeprefix(f"{source}__"): {
@@ -236,6 +260,19 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
             return _Parquet(Folder(tmp_path), tmp_path)
         case "s3":
             return _Parquet(request.getfixturevalue("s3_server").empty_bucket(), tmp_path)
+        case _:
+            return _Sqlite(tmp_path)
+
+
+@pytest.fixture(params=["sqlite", "postgres", "duckdb", pytest.param("clickhouse", marks=pytest.mark.clickhouse)])
+def historian(request: pytest.FixtureRequest, tmp_path: Path) -> Historian:
+    match request.param:
+        case "clickhouse":
+            return _ClickHouse(request.getfixturevalue("clickhouse_engine"))
+        case "postgres":
+            return _Postgres(request.getfixturevalue("postgres_server"))
+        case "duckdb":
+            return _Duckdb(tmp_path)
         case _:
             return _Sqlite(tmp_path)
 
@@ -644,6 +681,223 @@ async def test_values_are_kept_to_the_last_byte(warehouse: Warehouse) -> None:
     kept = {name: value.replace("\x00", warehouse.nul) if name == "nul" else value for name, value in values.items()}
     own_id = f"a{warehouse.nul}b"
     assert warehouse.rows("pipedrive", "deals") == {own_id: {"id": own_id, **kept, **STANDARD}}
+
+
+HISTORY = Rules(history=True)
+BASE_US = 1_764_000_000_000_000
+"""When position 0 of `messages.write` came."""
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+State = tuple[str, int, int | None, dict[str, Any]]
+"""Id, position from which and to which it was so, and the properties that were not null."""
+
+
+def history(warehouse: Historian, view: str = "deals_history") -> list[State]:
+    """The rows of the view in order."""
+    found: list[State] = []
+    for row in warehouse.listed("pipedrive", view):
+        start, end = _position(row.pop("valid_from")), _position(row.pop("valid_to", None))
+        assert start is not None
+        found.append((row.pop("id"), start, end, {name: _as_iso(value) for name, value in row.items()}))
+    return sorted(found, key=lambda state: state[:2])
+
+
+def _position(instant: Any) -> int | None:
+    if instant is None:
+        return None
+    time = datetime.fromisoformat(instant) if isinstance(instant, str) else instant
+    time = time if time.tzinfo else time.replace(tzinfo=UTC)
+    return (time - EPOCH) // timedelta(microseconds=1) - BASE_US
+
+
+async def test_history_is_what_an_object_was_and_from_when_to_when(historian: Historian) -> None:
+    await written(
+        historian,
+        [write("d1", 1, {"title": "A", "stage": "new"}), write("d2", 2, {"title": "B"})],
+        [write("d1", 5, {"title": "C"}), deletion("d1", 4), write("d1", 3, {"stage": None, "value": 3})],
+        rules=HISTORY,
+    )
+
+    assert history(historian) == [
+        ("d1", 1, 3, {"title": "A", "stage": "new", **STANDARD}),
+        ("d1", 3, 4, {"title": "A", "value": 3, **STANDARD}),
+        ("d1", 5, None, {"title": "C", **STANDARD}),
+        ("d2", 2, None, {"title": "B", **STANDARD}),
+    ]
+
+
+@pytest.mark.parametrize("merge", Merge)
+@pytest.mark.parametrize(("objects", "writes_each"), [(40, 25), pytest.param(2_000, 25, marks=pytest.mark.nightly)])
+async def test_history_converges_however_writes_arrive(
+    historian: Historian, objects: int, writes_each: int, merge: Merge
+) -> None:
+    """Shuffled, doubled, late, partial, cleared, deleted, three of each instant: as if in order of versions."""
+    chance = random.Random(SEED)
+    rules = Rules(merge=merge, history=True)
+    writes = [
+        _of_instant(_some_write(chance, objects, position), position) for position in range(objects * writes_each)
+    ]
+    arrivals = writes + chance.choices(writes, k=len(writes) // 3)
+    chance.shuffle(arrivals)
+
+    await written(historian, *_batches(chance, arrivals), rules=rules)
+
+    found = history(historian)
+    assert found == _told(writes, merge)
+    current = {own_id: {"id": own_id, **state} for own_id, _, end, state in found if end is None}
+    assert current == historian.rows("pipedrive", "deals")
+
+
+def _of_instant(message: SourcedObject, position: int) -> SourcedObject:
+    """The write as one of three of a webhook: a repair, the first run, a recompute."""
+    version = (BASE_US + position // 3, 0, position // 3, (-1, 0, BASE_US // 1_000)[position % 3], 0)
+    return msgspec.structs.replace(message, write=msgspec.structs.replace(message.write, version=version))
+
+
+def _told(writes: Sequence[SourcedObject], merge: Merge) -> list[State]:
+    """The history that these writes make, in this order."""
+    rows: dict[str, list[State]] = {}
+    for body in (message.write for message in writes):
+        of_object = rows.setdefault(body.id, [])
+        at = body.version[0] - BASE_US
+        state: dict[str, Any] = {}
+        if of_object and of_object[-1][2] is None:
+            own_id, start, _, before = of_object.pop()
+            of_object.append((own_id, start, at, before))
+            state = {} if merge is Merge.REPLACE else dict(before)
+        if not body.deleted:
+            of_object.append((body.id, at, None, state | {"received_at": body.received_at, **body.properties}))
+    return sorted(
+        (own_id, start, end, {name: value for name, value in state.items() if value is not None})
+        for of_object in rows.values()
+        for own_id, start, end, state in of_object
+        if start != end
+    )
+
+
+async def test_without_the_option_a_collection_has_no_history(historian: Historian) -> None:
+    """Nor have users, whose rows calls make besides."""
+    await written(historian, [write("d1", 1, {"a": 1})])
+    await written(
+        historian,
+        [write("o1", 1, {"a": 1}, collection="orders"), write("d1", 2, {"a": 2})],
+        [write("u1", 1, {"a": 1}, collection="users"), event("m1", type="identify", userId="u1", traits={"b": 1})],
+        rules=Rules(history=("Orders",)),
+    )
+    await written(historian, [write("u1", 2, {"a": 2}, collection="users")], rules=HISTORY)
+
+    found = {name for name in historian.tables("pipedrive") if "history" not in name}
+    assert found == {"deals", "orders", "users", "identifies"}
+    assert len(historian.tables("pipedrive")) == len(found) + 1
+    assert [state[:3] for state in history(historian, "orders_history")] == [("o1", 1, None)]
+
+
+async def test_history_has_columns_that_come_later(historian: Historian) -> None:
+    await written(historian, [write("d1", 1, {"a": 1}), write("d1", 4, {"b": None})], rules=HISTORY)
+    await written(historian, [write("d1", 2, {"b": "late"}), write("d1", 3, {"c": 1.5})], rules=HISTORY)
+
+    assert history(historian) == [
+        ("d1", 1, 2, {"a": 1, **STANDARD}),
+        ("d1", 2, 3, {"a": 1, "b": "late", **STANDARD}),
+        ("d1", 3, 4, {"a": 1, "b": "late", "c": 1.5, **STANDARD}),
+        ("d1", 4, None, {"a": 1, "c": 1.5, **STANDARD}),
+    ]
+
+
+async def test_history_begins_when_it_is_switched_on(historian: Historian) -> None:
+    await written(historian, [write("d1", 1, {"a": 1, "b": 1}), write("d2", 1, {"a": 1})])
+    await written(historian, [write("d1", 2, {"b": 2}), deletion("d2", 2)], rules=HISTORY)
+    await written(historian, [write("d1", 3, {"b": 3})])
+
+    assert history(historian) == [("d1", 2, None, {"b": 2, **STANDARD})]
+    assert historian.rows("pipedrive", "deals") == {"d1": {"id": "d1", "a": 1, "b": 3, **STANDARD}}
+
+
+async def test_history_of_writes_that_share_a_version_has_each_object(historian: Historian) -> None:
+    """As of a function that names another object when its webhook comes again."""
+    await written(historian, [write("d1", 1, {"a": 1})], [write("d2", 1, {"a": 2})], rules=HISTORY)
+
+    assert [(own_id, state["a"]) for own_id, _, _, state in history(historian)] == [("d1", 1), ("d2", 2)]
+
+
+async def test_history_takes_no_name_from_properties_and_ids(historian: Historian) -> None:
+    names = ("valid_from", "valid_to", "object_id", "effect", "cleared", "xmin", "id")
+    await written(historian, [write("2026-11-23", 1, dict.fromkeys(names, "x"))], rules=HISTORY)
+    await written(historian, [write("a\x00b", 2, {"valid_to": "y", "xmin": None})], rules=HISTORY)
+    await written(historian, [write("2026-11-23", 3, {"valid_to": None, "xmin": None})], rules=HISTORY)
+
+    first, last, other = history(historian)
+    assert {name.lstrip("_") for name in first[3]} == {*names, "received_at"}
+    assert (first[:3], last[:3]) == (("2026-11-23", 1, 3), ("2026-11-23", 3, None))
+    assert first[3].keys() - last[3].keys() == {"_valid_to", next(name for name in first[3] if "xmin" in name)}
+    assert other == (f"a{historian.nul}b", 2, None, {"_valid_to": "y", **STANDARD})
+
+
+async def test_a_collection_that_is_called_like_a_history_keeps_its_name_apart(historian: Historian) -> None:
+    before, after = (
+        write("x", 1, {"own": 1}, collection="deals_history"),
+        write("x", 1, {"own": 2}, collection="orders_history"),
+    )
+    await written(historian, [before])
+    await written(historian, [write("d1", 1, {"a": 1})], [write("o1", 1, {"a": 1}, collection="orders")], rules=HISTORY)
+    await written(historian, [after])
+
+    assert historian.rows("pipedrive", "deals_history")["x"]["own"] == 1
+    assert historian.rows("pipedrive", "orders_history__objects")["x"]["own"] == 2
+    assert [state[0] for state in history(historian, "deals_history__view")] == ["d1"]
+    assert [state[0] for state in history(historian, "orders_history")] == ["o1"]
+
+
+async def test_history_keeps_values_of_every_type(historian: Historian) -> None:
+    """Also back and forth: a value of another type is not seen beside the one that follows it."""
+    values = [value for value, _ in VALUES.values()]
+    for position, value in enumerate([*values, *values[::-1], None]):
+        await written(historian, [write("d1", position, {"value": value})], rules=HISTORY)
+    await written(historian, [write("d1", 30, {"value_first": "x"})], rules=HISTORY)
+
+    shown = [
+        {str(value) for column, value in state.items() if column in ("value", "value__text")}
+        for _, _, _, state in history(historian)
+    ]
+    texts = [texts for _, texts in VALUES.values()]
+    assert all(len(seen) == 1 for seen in shown[:-2])
+    assert all(seen <= expected for seen, expected in zip(shown, [*texts, *texts[::-1], set(), set()], strict=True))
+
+
+async def test_history_shows_as_many_columns_as_a_table_may_have(historian: Historian) -> None:
+    """With names as long as they may be: no limit of the engine on a query or a row is in the way."""
+    names = [f"{'a_long_name_' * 5}{number:03}" for number in range(MAX_COLUMNS - 6)]  # five of ours, and received_at
+    await written(
+        historian,
+        [write("d1", 1, {name: number for number, name in enumerate(names)}), write("d1", 2, {names[0]: None})],
+        rules=HISTORY,
+    )
+
+    first, last = history(historian)
+    assert first[3] == {name: number for number, name in enumerate(names)} | STANDARD
+    assert first[3].items() - last[3].items() == {(names[0], 0)}
+
+
+async def test_several_workers_write_one_history_at_the_same_time(historian: Historian) -> None:
+    """Each column is new to all of them."""
+    writes = [write(f"d{number % 3}", number, {f"p{number}": number, "q": number}) for number in range(12)]
+    batches = [writes[number : number + 4] for number in range(0, 12, 4)]
+
+    async def work() -> None:
+        async with historian.sink(HISTORY) as sink:
+            for batch in batches:
+                while True:
+                    try:
+                        await sink.write(batch)
+                        break
+                    except SinkUnavailable:  # as its worker: the same batch again
+                        continue
+
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(3):
+            workers.create_task(work())
+
+    assert history(historian) == _told(writes, Merge.PROPERTIES)
 
 
 def _some_write(chance: random.Random, objects: int, position: int) -> SourcedObject:

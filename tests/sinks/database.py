@@ -14,13 +14,18 @@ def query(file: Path, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
 
 def rows(file: Path, table: str) -> dict[str, dict[str, Any]]:
     """Rows by id, without our own columns and without nulls."""
+    return {row["id"]: row for row in listed(file, table)}
+
+
+def listed(file: Path, table: str) -> list[dict[str, Any]]:
+    """All rows of a table or view, otherwise as `rows`."""
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)) as connection:
         connection.row_factory = sqlite3.Row
         found = connection.execute(f'SELECT * FROM "{table}"').fetchall()
-    return {
-        row["id"]: {name: row[name] for name in row.keys() if name != "_versions" and row[name] is not None}  # noqa: SIM118
+    return [
+        {name: row[name] for name in row.keys() if name != "_versions" and row[name] is not None}  # noqa: SIM118
         for row in found
-    }
+    ]
 
 
 def tables(file: Path) -> set[str]:

@@ -22,14 +22,16 @@ def query(file: Path, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
 
 def rows(file: Path, schema: str, table: str) -> dict[str, dict[str, Any]]:
     """Rows by id, without our own columns and without nulls."""
+    return {row["id"]: row for row in listed(file, schema, table)}
+
+
+def listed(file: Path, schema: str, table: str) -> list[dict[str, Any]]:
+    """All rows of a table or view, otherwise as `rows`."""
     with duckdb.connect(str(file), config=connection.OPTIONS) as connected:
         found = connected.execute(f'SELECT * FROM "{schema}"."{table}"')
         names = [column[0] for column in found.description or ()]
         rows = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
-    return {
-        row["id"]: {name: value for name, value in row.items() if name != "_versions" and value is not None}
-        for row in rows
-    }
+    return [{name: value for name, value in row.items() if name != "_versions" and value is not None} for row in rows]
 
 
 def tables(file: Path) -> set[str]:

@@ -12,6 +12,7 @@ from hookmill.registry import Sink
 from hookmill.topics import TopicNames
 from sinks.check import what_is_missing
 from sinks.options import Surroundings
+from sinks.rules import Rules
 from sinks.warehouses.postgres.connection import Address
 from sinks.warehouses.postgres.sink import PostgresWarehouse
 from sinks.warehouses.sqlite import SqliteWarehouse
@@ -81,6 +82,31 @@ async def test_rights_on_schemas_and_tables_of_another_user_are_asked_for(databa
     assert second == [f'A right is missing: ALTER TABLE "raw"."pipedrive__deals" OWNER TO "{USER}";']
     await granted(database, second)
     assert await PostgresWarehouse(address).check() == []
+
+
+async def test_histories_of_another_user_are_asked_for_with_their_views(database: Database, clerk: Address) -> None:
+    rules = Rules(history=True)
+    async with PostgresWarehouse(database.address(schema="raw"), rules) as sink:
+        await sink.write([write("d1", 1, {"a": 1})])
+    address = Address(clerk.parameters, clerk.password_env, "raw")
+    database.query(f"GRANT TEMPORARY ON DATABASE {database.name} TO {USER}")
+    database.query(f"GRANT USAGE, CREATE ON SCHEMA raw TO {USER}")
+    database.query(f"GRANT SELECT, UPDATE, INSERT, DELETE ON ALL TABLES IN SCHEMA raw TO {USER}")
+
+    sentences = list(await PostgresWarehouse(address, rules).check())
+
+    assert sentences == [
+        f'A right is missing: ALTER TABLE "raw"."pipedrive__deals" OWNER TO "{USER}";',
+        f'A right is missing: ALTER TABLE "raw"."pipedrive__deals__history" OWNER TO "{USER}";',
+        f'A right is missing: ALTER VIEW "raw"."pipedrive__deals_history" OWNER TO "{USER}";',
+    ]
+    await granted(database, sentences)
+    assert await PostgresWarehouse(address, rules).check() == []
+    async with PostgresWarehouse(address, rules) as sink:
+        await sink.write([write("d1", 2, {"b": 2})])
+    assert {row["b"] for row in database.listed("raw", "pipedrive__deals_history")["pipedrive__deals_history"][1:]} == {
+        2
+    }
 
 
 async def test_a_server_that_takes_no_changes_or_is_not_there_is_told(

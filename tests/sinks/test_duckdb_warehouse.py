@@ -1,6 +1,7 @@
 """What is the DuckDB warehouse's own: names and types in the file, who may have it open, failures of the file."""
 
 import asyncio
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from hookmill.errors import ConfigError
 from sinks.contract import Message, SinkUnavailable
+from sinks.rules import Rules
 from sinks.warehouses.duckdb.sink import DuckdbWarehouse
 from sinks.warehouses.duckdb.statements import quoted
 from tests.sinks.duckdb_file import query, rows, tables
@@ -191,6 +193,45 @@ async def test_a_column_under_a_view_gets_another_beside_it(tmp_path: Path) -> N
         ("2", 2, None),
     ]
     assert query(file, "SELECT * FROM report ORDER BY v") == [(2,), (None,)]
+
+
+async def test_a_history_holds_no_column_of_its_objects_and_gets_wider_types_too(tmp_path: Path) -> None:
+    file = tmp_path / "w.duckdb"
+    async with DuckdbWarehouse(file, Rules(history=True)) as sink:
+        await sink.write([write("1", 1, {"v": 1})])
+        await sink.write([write("1", 2, {"v": "many"})])
+
+    assert types(file, "pipedrive", "deals")["v"] == "VARCHAR"
+    assert query(file, "SELECT v FROM pipedrive.deals_history ORDER BY valid_from") == [("1",), ("many",)]
+
+
+async def test_a_view_over_a_history_holds_its_columns(tmp_path: Path) -> None:
+    file = tmp_path / "w.duckdb"
+    async with DuckdbWarehouse(file, Rules(history=True)) as sink:
+        await sink.write([write("1", 1, {"v": 1})])
+    query(file, "CREATE VIEW report AS SELECT v FROM pipedrive.deals_history")
+
+    async with DuckdbWarehouse(file, Rules(history=True)) as sink:
+        await sink.write([write("1", 2, {"v": "many"})])
+
+    assert query(file, "SELECT v, v__text FROM pipedrive.deals_history ORDER BY valid_from") == [
+        (1, None),
+        (None, "many"),
+    ]
+    assert query(file, "SELECT * FROM report ORDER BY v") == [(1,), (None,)]
+
+
+async def test_a_history_is_there_in_a_copy_of_the_file(tmp_path: Path) -> None:
+    """The database is called like the file, and here like the schema too."""
+    file, copy = tmp_path / "pipedrive.duckdb", tmp_path / "copy.duckdb"
+    async with DuckdbWarehouse(file, Rules(history=True)) as sink:
+        await sink.write([write("1", 1, {"v": 1})])
+        await sink.write([write("1", 2, {"w": 2})])
+
+    shutil.copy(file, copy)
+
+    assert query(file, "SELECT v, w FROM pipedrive.pipedrive.deals_history ORDER BY valid_from") == [(1, None), (1, 2)]
+    assert query(copy, "SELECT v, w FROM pipedrive.deals_history ORDER BY valid_from") == [(1, None), (1, 2)]
 
 
 async def test_events_of_a_recompute_take_the_place_of_the_old_ones(tmp_path: Path) -> None:

@@ -31,13 +31,25 @@ def around(data_dir: Path) -> Surroundings:
         (definition("abacus"), 'Sink "warehouse": kind "abacus" does not exist; there are sqlite, postgres'),
         (
             definition("sqlite", file="x"),
-            'Sink "warehouse": option "file" does not exist; sqlite has merge, names, path.',
+            'Sink "warehouse": option "file" does not exist; sqlite has merge, names, history, path.',
         ),
         (
             definition("sqlite", merge={"deals": "overwrite"}),
             "Sink \"warehouse\": Invalid enum value 'overwrite' - at `$.merge[...]`.",
         ),
         (definition("sqlite", names="loose"), "Sink \"warehouse\": Invalid enum value 'loose' - at `$.names`."),
+        (
+            definition("sqlite", history="deals"),
+            'Sink "warehouse": Expected `bool | array`, got `str` - at `$.history`.',
+        ),
+        (
+            definition("postgres", history=["deals", "Users"]),
+            'Sink "warehouse": history cannot name "Users": calls of users change its rows too.',
+        ),
+        (
+            definition("parquet", history=True),
+            'Sink "warehouse": parquet keeps no history of objects; sqlite, postgres, duckdb and clickhouse can.',
+        ),
         (definition("sqlite", path=5), 'Sink "warehouse": Expected `str`, got `int` - at `$.path`.'),
         (definition("sqlite", path=""), 'Sink "warehouse": path must be the name of a file.'),
         (definition("jsonl", path="a\x00"), 'Sink "warehouse": path must be the name of a file.'),
@@ -51,11 +63,11 @@ def around(data_dir: Path) -> Surroundings:
         ),
         (
             definition("duckdb", file="x"),
-            'Sink "warehouse": option "file" does not exist; duckdb has merge, names, path.',
+            'Sink "warehouse": option "file" does not exist; duckdb has merge, names, history, path.',
         ),
         (
             definition("parquet", bucket="x"),
-            'Sink "warehouse": option "bucket" does not exist; parquet has merge, names, path, url',
+            'Sink "warehouse": option "bucket" does not exist; parquet has merge, names, history, path, url',
         ),
         (
             definition("jsonl", rotate_bytes=5),

@@ -15,6 +15,7 @@ import pytest
 
 from hookmill.errors import ConfigError
 from sinks.contract import Message, RecordRejected, SinkUnavailable, SourcedObject
+from sinks.rules import Rules
 from sinks.warehouses.postgres.connection import Address
 from sinks.warehouses.postgres.options import PostgresOptions
 from sinks.warehouses.postgres.sink import PostgresWarehouse
@@ -198,6 +199,20 @@ async def test_a_column_that_a_view_holds_gets_another_beside_it(database: Datab
     ]
 
 
+async def test_rights_on_a_history_outlast_new_columns_and_types(database: Database) -> None:
+    async with PostgresWarehouse(database.address(schema="raw"), Rules(history=True)) as sink:
+        await sink.write([write("1", 1, {"v": 1, "old": "A"})])
+        database.query("GRANT SELECT ON raw.pipedrive__deals_history TO pg_monitor")
+        await sink.write([write("1", 2, {"v": "many", "new": 2.5})])
+
+    assert database.query("SELECT v, v__text, old, new FROM raw.pipedrive__deals_history ORDER BY valid_from") == [
+        (1, None, "A", None),
+        (None, "many", "A", 2.5),
+    ]
+    privilege = "SELECT has_table_privilege('pg_monitor', 'raw.pipedrive__deals_history', 'SELECT')"
+    assert database.query(privilege) == [(True,)]
+
+
 async def test_a_column_that_somebody_gave_a_type_of_their_own_loses_nothing(database: Database) -> None:
     async with PostgresWarehouse(database.address()) as sink:
         await sink.write([write("1", 1, {"v": 1})])
@@ -321,6 +336,17 @@ async def test_a_warehouse_from_before_deletions_gets_tombstones(database: Datab
     await written(database, [deletion("1", 2)], [write("1", 1, {"a": 1})])
 
     assert database.rows("pipedrive", "deals") == {}
+
+
+async def test_a_warehouse_from_before_histories_can_keep_them(database: Database) -> None:
+    async with PostgresWarehouse(database.address()) as sink:
+        await sink.write([write("1", 1, {"a": 1})])
+    database.query("DROP TABLE hookmill._hookmill_histories")
+
+    async with PostgresWarehouse(database.address(), Rules(history=True)) as sink:
+        await sink.write([write("1", 2, {"a": 2})])
+
+    assert [row["a"] for row in database.listed("pipedrive", "deals_history")["deals_history"]] == [2]
 
 
 async def test_rows_that_a_constraint_refuses_are_named_and_the_others_stay(database: Database) -> None:

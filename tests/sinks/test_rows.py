@@ -1,8 +1,10 @@
 """From messages to rows: flattening, tables, columns, limits."""
 
+import itertools
 import sys
 from typing import Any
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
@@ -12,9 +14,10 @@ from sinks.flatten import EVENT_COLUMNS, OBJECT_COLUMNS, Row, flatten
 from sinks.rows import Layout, lay_out
 from sinks.rules import Merge, Names, Rules
 from sinks.schema import AddColumns, ColumnType, CreateTable, TableKey, TableKind, infer_type
-from tests.sinks.messages import RECEIVED_AT, event, write
+from tests.sinks.messages import RECEIVED_AT, deletion, event, write
 
 DEALS = TableKey("pipedrive", "deals", TableKind.OBJECTS)
+DEALS_HISTORY = TableKey("pipedrive", "deals", TableKind.HISTORY)
 
 
 def events_table(name: str) -> TableKey:
@@ -174,6 +177,80 @@ def test_traits_of_users_are_merged_where_objects_are_replaced() -> None:
 
     users = layout.objects[TableKey("pipedrive", "users", TableKind.OBJECTS)]
     assert [row.columns for row in users["u1"]] == [{"received_at": RECEIVED_AT, "a": 1}]
+
+
+@pytest.mark.parametrize(
+    ("history", "kept"),
+    [
+        (False, set()),
+        ((), set()),
+        (True, {"deals", "checkout-order"}),
+        (("Checkout Order",), {"checkout-order"}),
+    ],
+)
+def test_history_is_kept_by_collection(history: bool | tuple[str, ...], kept: set[str]) -> None:
+    rules = Rules(history=history)
+
+    assert {name for name in ("deals", "checkout-order", "Users", "accounts") if rules.keeps_history(name)} == kept
+
+
+@pytest.mark.parametrize("name", ["users", "Accounts"])
+def test_users_and_accounts_cannot_be_named_for_history(name: str) -> None:
+    with pytest.raises(ValueError, match=name):
+        Rules(history=("deals", name))
+
+
+def test_a_write_is_a_row_of_the_history() -> None:
+    batch = [write("d1", 1, {"title": "A", "none": None, "valid_from": None, "valid_to": 5}), deletion("d1", 2)]
+
+    (set_, deleted) = lay_out(batch, {}, Rules(history=True)).events[DEALS_HISTORY]
+
+    assert set_.pop("id") < deleted.pop("id")
+    assert set_ == {
+        "_object_id": "d1",
+        "valid_from": "2025-11-24T16:00:00.000001Z",
+        "_effect": "set",
+        "_cleared": '["none","_valid_from"]',
+        "received_at": RECEIVED_AT,
+        "title": "A",
+        "_valid_to": 5,
+    }
+    assert deleted == {"_object_id": "d1", "valid_from": "2025-11-24T16:00:00.000002Z", "_effect": "delete"}
+
+
+def test_a_write_that_replaces_says_so_in_the_history() -> None:
+    layout = lay_out([write("d1", 1, {"a": 1})], {}, Rules(merge=Merge.REPLACE, history=True))
+
+    assert [row["_effect"] for row in layout.events[DEALS_HISTORY]] == ["replace"]
+
+
+def test_ids_in_a_history_sort_as_versions_do() -> None:
+    parts = itertools.product((0, 999, 2**53), (0, 12), (7, 2**40), (-1, 0, 1_764_000_000_000), (0, 9, 10))
+    versions = list(parts)
+
+    def row_id(version: tuple[int, int, int, int, int]) -> str:
+        message = write("d1", 1, {})
+        message = msgspec.structs.replace(message, write=msgspec.structs.replace(message.write, version=version))
+        (row,) = lay_out([message], {}, Rules(history=True)).events[DEALS_HISTORY]
+        return str(row["id"])
+
+    assert sorted(versions, key=row_id) == sorted(versions)
+
+
+def test_the_id_of_an_object_is_text_whatever_it_looks_like() -> None:
+    (_, history) = lay_out([write("2026-11-23", 1, {})], {}, Rules(history=True)).changes
+
+    assert history.key == DEALS_HISTORY
+    assert history.columns["_object_id"] is ColumnType.TEXT
+
+
+def test_histories_count_among_the_tables_of_a_source() -> None:
+    writes = [write("x", 1, {}, collection=f"t{number}") for number in range(schema.MAX_TABLES // 2 + 1)]
+
+    with pytest.raises(RecordRejected, match="table") as caught:
+        lay_out(writes, {}, Rules(history=True))
+
+    assert list(caught.value.rejected) == [schema.MAX_TABLES // 2]
 
 
 @pytest.mark.parametrize(

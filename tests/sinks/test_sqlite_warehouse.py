@@ -12,9 +12,10 @@ import pytest
 
 from hookmill.errors import ConfigError
 from sinks.contract import SinkUnavailable
+from sinks.rules import Rules
 from sinks.warehouses.sqlite import SqliteWarehouse
 from sinks.warehouses.sqlite.statements import quoted
-from tests.sinks.database import query, rows, tables
+from tests.sinks.database import listed, query, rows, tables
 from tests.sinks.messages import deletion, event, write
 
 HOSTILE = (
@@ -129,6 +130,19 @@ async def test_a_dropped_table_comes_back_without_its_tombstones(tmp_path: Path)
         await sink.write([write("1", 1, {"a": 1})])
 
     assert rows(file, "pipedrive__deals")["1"]["a"] == 1
+
+
+async def test_a_dropped_history_comes_back_under_its_name(tmp_path: Path) -> None:
+    """SQLite leaves the view behind that shows it."""
+    file = tmp_path / "w.db"
+    async with SqliteWarehouse(file, Rules(history=True)) as sink:
+        await sink.write([write("1", 1, {"a": 1})])
+        with closing(sqlite3.connect(file)) as connection:
+            connection.execute("DROP TABLE pipedrive__deals__history")
+        await sink.write([write("2", 1, {"b": 2})])
+
+    (row,) = listed(file, "pipedrive__deals_history")
+    assert (row["id"], row["b"]) == ("2", 2)
 
 
 async def test_a_removed_file_is_made_again_instead_of_written_into_nowhere(tmp_path: Path) -> None:

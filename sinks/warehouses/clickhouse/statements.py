@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Final, NamedTuple
 
+from sinks.history_view import WINDOW, Dialect, select_history
 from sinks.naming import identifier
 from sinks.schema import GENERATION_COLUMN, ColumnType, TableKey, TableKind
 from sinks.warehouses.clickhouse.cells import VERSION_BYTES, shown_type
@@ -24,10 +25,13 @@ TYPE_NAMES: Final = {
 _CASTS: Final = {ColumnType.TEXT: "toString", ColumnType.REAL: "toFloat64"}
 
 _MARK: Final = "hookmill"
+_HISTORY_MARK: Final = "hookmill-history"
+"""Of histories: the release before knows no tables of this kind, and leaves what is marked so alone."""
 SELECT_TABLES: Final = "SELECT name, comment FROM system.tables WHERE database = currentDatabase()"
 SELECT_COLUMNS: Final = f"""\
 SELECT table, name, type, comment FROM system.columns WHERE database = currentDatabase() AND table IN (
-    SELECT name FROM system.tables WHERE database = currentDatabase() AND startsWith(comment, '{_MARK} rows ')
+    SELECT name FROM system.tables WHERE database = currentDatabase()
+    AND (startsWith(comment, '{_MARK} rows ') OR startsWith(comment, '{_HISTORY_MARK} rows '))
 ) ORDER BY table, position"""
 
 _DURABLE: Final = "SETTINGS fsync_after_insert = 1, fsync_part_directory = 1"
@@ -57,18 +61,18 @@ def place_name(column: str, place: ColumnType | None) -> str:
 
 def rows_comment(key: TableKey) -> str:
     """By this comment a table is ours. Names of the rules have no spaces."""
-    return f"{_MARK} rows {key.kind} {key.schema} {key.name}"
+    return f"{_mark(key.kind)} rows {key.kind} {key.schema} {key.name}"
 
 
 def view_comment(key: TableKey, query: str) -> str:
     """By this comment a view is ours, and shows what `query` does."""
-    return f"{_MARK} view {key.kind} {key.schema} {key.name} {sha256(query.encode()).hexdigest()[:16]}"
+    return f"{_mark(key.kind)} view {key.kind} {key.schema} {key.name} {sha256(query.encode()).hexdigest()[:16]}"
 
 
 def key_of(comment: str, what: str) -> TableKey | None:
     """The table that a comment marks; `what` is `rows` or `view`."""
     match comment.split(" "):
-        case [mark, part, kind, schema, name, *_] if mark == _MARK and part == what:
+        case [mark, part, kind, schema, name, *_] if mark in (_MARK, _HISTORY_MARK) and part == what:
             return TableKey(schema, name, TableKind(kind))
     return None
 
@@ -120,10 +124,15 @@ def create_view(name: str, key: TableKey, query: str, *, replaces: bool) -> str:
 
 def select_rows(table: str, kind: TableKind, columns: Mapping[str, Column]) -> str:
     """What the view of a table shows."""
-    build = _event_columns if kind is TableKind.EVENTS else _object_columns
+    build = _object_columns if kind is TableKind.OBJECTS else _event_columns
+    places: dict[str, str] = {}
     shown = ["t.`id` AS `id`"]
     for name, column in columns.items():
-        shown += [f"{expression} AS {quoted(shown_as)}" for shown_as, expression in build(name, column)]
+        for shown_as, expression in build(name, column):
+            shown.append(f"{expression} AS {quoted(shown_as)}")
+            places[shown_as] = name
+    if kind is TableKind.HISTORY:
+        return select_history(f"(SELECT {', '.join(shown)} FROM {quoted(table)} AS t FINAL)", places, _DIALECT)
     if kind is TableKind.EVENTS:
         shown.append(f"nullIf(t.{quoted(GENERATION_COLUMN)}, 0) AS {quoted(GENERATION_COLUMN)}")
         return f"SELECT {', '.join(shown)} FROM {quoted(table)} AS t FINAL"
@@ -140,6 +149,10 @@ def select_inexact(table: str, kind: TableKind, place: str) -> str:
     """A row, if the place for integers has some that `Float64` cannot hold."""
     value = f"tupleElement({quoted(place)}, 2)" if kind is TableKind.OBJECTS else quoted(place)
     return f"SELECT 1 FROM {quoted(table)} WHERE abs({value}) > 9007199254740992 LIMIT 1"
+
+
+def _mark(kind: TableKind) -> str:
+    return _HISTORY_MARK if kind is TableKind.HISTORY else _MARK
 
 
 def _definition(kind: TableKind, name: str, place: ColumnType | None, column: str) -> str:
@@ -182,6 +195,19 @@ def _newest(places: Mapping[ColumnType, str], shown: ColumnType, column: Column)
     ]
     end = f"greatest({', '.join(ends)})" if len(ends) > 1 else ends[0]
     return f"if({version} > {end}, {value}, NULL)"
+
+
+def _newest_write(column: str, is_set: str) -> str:
+    """Of pairs of id and value, where a null counts too."""
+    return f"tupleElement(maxIf(tuple(t.`id`, {column}), {is_set}) OVER {WINDOW}, 2)"
+
+
+def _following(column: str, order: str) -> str:
+    """`lead` is not there before 25.6 (ClickHouse/ClickHouse issue 82620)."""
+    return f"max({column}) OVER ({order} ROWS BETWEEN 1 FOLLOWING AND 1 FOLLOWING)"
+
+
+_DIALECT: Final = Dialect(quoted, "position", _newest_write, _following)
 
 
 def _cast(value: str, place: ColumnType, shown: ColumnType) -> str:

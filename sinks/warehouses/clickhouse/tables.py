@@ -11,7 +11,7 @@ from typing import Final
 from clickhouse_connect.driver.client import Client
 
 from sinks.contract import SinkUnavailable
-from sinks.naming import with_hash
+from sinks.naming import history_view, with_hash
 from sinks.schema import (
     GENERATION_COLUMN,
     MAX_COLUMNS,
@@ -174,7 +174,8 @@ def _columns(kind: TableKind, found: Iterable[tuple[str, str, str]]) -> dict[str
 def _view_names(key: TableKey) -> Iterator[str]:
     """Names for a new view, the plain one first; the others are for an event and a collection of the same name, and for
     something foreign that is in the way."""
-    plain = f"{key.schema}__{key.name}"
+    is_history = key.kind is TableKind.HISTORY
+    plain = f"{key.schema}__{history_view(key.name) if is_history else key.name}"
     yield plain
-    yield f"{plain}__{key.kind}"
+    yield f"{plain}__{'view' if is_history else key.kind}"
     yield with_hash(plain, "/".join(key))

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from sinks.history_view import WINDOW, Dialect, select_history
 from sinks.schema import GENERATION_COLUMN, ColumnType, TableKind
 
 # ruff: noqa: S608 in this module every name goes through `quoted`
@@ -20,6 +21,19 @@ CREATE TABLE IF NOT EXISTS main."_hookmill_tables" (
 INSERT_CATALOG: Final = 'INSERT INTO main."_hookmill_tables" VALUES (?, ?, ?, ?, ?)'
 DELETE_CATALOG: Final = 'DELETE FROM main."_hookmill_tables" WHERE "table_schema" = ? AND "table_name" = ?'
 
+CREATE_HISTORIES: Final = """\
+CREATE TABLE IF NOT EXISTS main."_hookmill_histories" (
+    "table_schema" VARCHAR, "table_name" VARCHAR, "view_name" VARCHAR, "schema" VARCHAR, "name" VARCHAR
+)"""
+"""As the catalog, of histories, with their views. Not in it: the release before knows no tables of this kind."""
+
+SELECT_VIEW: Final = """\
+SELECT h."view_name" FROM main."_hookmill_histories" AS h
+JOIN duckdb_views() AS v ON v.schema_name = h."table_schema" AND v.view_name = h."view_name"
+WHERE v.database_name = current_database() AND h."table_schema" = ? AND h."table_name" = ?"""
+INSERT_HISTORY: Final = 'INSERT INTO main."_hookmill_histories" VALUES (?, ?, ?, ?, ?)'
+DELETE_HISTORY: Final = 'DELETE FROM main."_hookmill_histories" WHERE "table_schema" = ? AND "table_name" = ?'
+
 CREATE_TOMBSTONES: Final = """\
 CREATE TABLE IF NOT EXISTS main."_hookmill_tombstones" (
     "table_schema" VARCHAR, "table_name" VARCHAR, "id" VARCHAR, "_versions" VARCHAR, "deleted_at" TIMESTAMPTZ
@@ -34,7 +48,10 @@ FORGET_TOMBSTONES: Final = 'DELETE FROM main."_hookmill_tombstones" WHERE "table
 
 SELECT_COLUMNS: Final = """\
 SELECT t."table_schema", t."table_name", t."schema", t."name", t."kind", c.column_name, c.data_type
-FROM main."_hookmill_tables" AS t
+FROM (
+    FROM main."_hookmill_tables"
+    UNION ALL SELECT "table_schema", "table_name", "schema", "name", 'history' FROM main."_hookmill_histories"
+) AS t
 JOIN duckdb_columns() AS c ON c.schema_name = t."table_schema" AND c.table_name = t."table_name"
 JOIN duckdb_tables() AS own USING (table_oid)
 WHERE c.database_name = current_database() AND own.database_name = current_database()
@@ -45,8 +62,11 @@ SELECT lower(table_name) FROM information_schema.tables
 WHERE table_catalog = current_database() AND lower(table_schema) = ?"""
 
 SELECT_VIEWS: Final = """\
-SELECT view_name FROM duckdb_views()
-WHERE database_name = current_database() AND NOT internal AND contains(lower("sql"), ?)"""
+SELECT view_name FROM duckdb_views() AS v
+WHERE database_name = current_database() AND NOT internal AND contains(lower("sql"), ?) AND NOT EXISTS (
+    FROM main."_hookmill_histories" AS h WHERE h."table_schema" = v.schema_name AND h."view_name" = v.view_name
+)"""
+"""Of others: those of histories are made again when a column changes."""
 
 TYPE_NAMES: Final = {
     ColumnType.INTEGER: "BIGINT",
@@ -93,6 +113,15 @@ def create_table(table: Table, kind: TableKind, columns: Mapping[str, ColumnType
 def add_column(table: Table, name: str, column_type: ColumnType) -> str:
     """One more column; rows that are there have null in it."""
     return f"ALTER TABLE {quoted(*table)} ADD COLUMN {_definition(name, column_type)}"
+
+
+def create_view(view: str, table: Table, places: Mapping[str, str]) -> str:
+    """The view of a history, in the schema of its table, or one that shows something else than it did.
+
+    It does not name the database, which is called like the file: that may be copied.
+    """
+    query = select_history(quoted(*table.place), places, _DIALECT)
+    return f"CREATE OR REPLACE VIEW {quoted(table.database, table.schema, view)} AS {query}"
 
 
 def widen_column(table: Table, name: str, known: ColumnType, wider: ColumnType) -> str:
@@ -154,6 +183,14 @@ def merge_objects(table: Table, columns: Sequence[str], partial: Iterable[str]) 
 def mark_of(column: str) -> str:
     """A name that no column of the rules has."""
     return f"{column}?"
+
+
+def _newest(column: str, is_set: str) -> str:
+    """In a struct, because a null counts too."""
+    return f"(last_value(CASE WHEN {is_set} THEN {{'value': {column}}} END IGNORE NULLS) OVER {WINDOW}).value"
+
+
+_DIALECT: Final = Dialect(quoted, find="strpos", newest=_newest)
 
 
 def _change(name: str, is_partial: bool) -> str:

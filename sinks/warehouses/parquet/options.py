@@ -26,6 +26,8 @@ class ParquetOptions(Rules, frozen=True, kw_only=True):
 
     def check(self) -> None:
         """See `Options`."""
+        if self.history:
+            raise ConfigError("parquet keeps no history of objects; sqlite, postgres, duckdb and clickhouse can.")
         for name in self.__struct_fields__:
             value = getattr(self, name)
             if value == "" or "\x00" in str(value):

@@ -15,12 +15,19 @@ SELECT has_schema_privilege(oid, 'USAGE') AND has_schema_privilege(oid, 'CREATE'
 FROM pg_namespace WHERE nspname = %s"""
 _HAS_CATALOG: Final = "SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename = '_hookmill_tables'"
 _OUR_SCHEMAS: Final = 'SELECT DISTINCT "table_schema" FROM {schema}."_hookmill_tables"'
+_HAS_HISTORIES: Final = "SELECT 1 FROM pg_tables WHERE schemaname = %s AND tablename = '_hookmill_histories'"
 _FOREIGN: Final = """\
 SELECT n.nspname, c.relname FROM {schema}."_hookmill_tables" AS t
 JOIN pg_namespace AS n ON n.nspname = t."table_schema"
 JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = t."table_name"
 WHERE NOT pg_has_role(c.relowner, 'USAGE') ORDER BY 1, 2"""
 """Tables of ours that the user does not own: it could write them, but not give them columns."""
+_FOREIGN_HISTORIES: Final = """\
+SELECT n.nspname, c.relname, c.relkind = 'v' FROM {schema}."_hookmill_histories" AS t
+JOIN pg_namespace AS n ON n.nspname = t."table_schema"
+JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname IN (t."table_name", t."view_name")
+WHERE NOT pg_has_role(c.relowner, 'USAGE') ORDER BY 1, 2"""
+"""The same of histories, and their views: only the owner may make one anew."""
 
 _SCRATCH: Final = "hookmill_check"
 
@@ -63,8 +70,15 @@ def _may_create_in(connection: psycopg.Connection, names: set[str]) -> dict[str,
 
 
 def _for_tables(connection: psycopg.Connection, home: str, user: str) -> list[Composed]:
-    found = connection.execute(in_schema(_FOREIGN, home)).fetchall()
-    return [SQL("ALTER TABLE {} OWNER TO {};").format(Identifier(*table), Identifier(user)) for table in found]
+    found = [(*table, False) for table in connection.execute(in_schema(_FOREIGN, home)).fetchall()]
+    if connection.execute(_HAS_HISTORIES, [home]).fetchone():
+        found += connection.execute(in_schema(_FOREIGN_HISTORIES, home)).fetchall()
+    return [
+        SQL("ALTER {} {} OWNER TO {};").format(
+            SQL("VIEW" if is_view else "TABLE"), Identifier(schema, name), Identifier(user)
+        )
+        for schema, name, is_view in found
+    ]
 
 
 def _try(connection: psycopg.Connection, schema: str | None) -> None:
@@ -75,5 +89,8 @@ def _try(connection: psycopg.Connection, schema: str | None) -> None:
             connection.execute(SQL("CREATE SCHEMA {}").format(Identifier(_SCRATCH)))
         connection.execute(SQL("CREATE TABLE {} (id text PRIMARY KEY)").format(table))
         connection.execute(SQL("INSERT INTO {} VALUES ('1')").format(table))
+        view = Identifier(schema or _SCRATCH, f"{_SCRATCH}_view")
+        connection.execute(SQL("CREATE VIEW {} AS SELECT id FROM {}").format(view, table))
+        connection.execute(SQL("DROP VIEW {}").format(view))
         connection.execute("CREATE TEMPORARY TABLE hookmill_check_stage () ON COMMIT DROP")
         connection.execute(SQL("DROP TABLE {}").format(table))

@@ -157,7 +157,7 @@ def write_staged(connection: psycopg.Connection, tables: Tables, staged: Staged)
             copy.set_types(list(staged.types.values()))
             for row in zip(*staged.cells.values(), strict=True):
                 copy.write_row(row)
-        if kind is TableKind.EVENTS:
+        if kind is not TableKind.OBJECTS:
             cursor.execute(insert_staged(table, kind, tuple(staged.cells)))
             return
         written = 0

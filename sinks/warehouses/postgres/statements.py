@@ -1,13 +1,14 @@
 """The SQL of the PostgreSQL warehouse. Names are identifiers of `psycopg.sql`, values are parameters or copied."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final, LiteralString
 
 from psycopg.sql import SQL, Composed, Identifier, Literal
 
-from sinks.schema import GENERATION_COLUMN, ColumnType, TableKind
+from sinks.history_view import Dialect, select_history
+from sinks.schema import GENERATION_COLUMN, OBJECT_ID_COLUMN, ColumnType, TableKind
 
 VERSIONS: Final = "_versions"
 """Of object tables: see `sinks.merge`. No property can have it: names in snake case begin with a letter or digit."""
@@ -35,6 +36,22 @@ CREATE TABLE IF NOT EXISTS {schema}."_hookmill_tombstones" (
 )"""
 """Objects that were deleted: see `sinks.merge`."""
 
+CREATE_HISTORIES: Final = """\
+CREATE TABLE IF NOT EXISTS {schema}."_hookmill_histories" (
+    "table_schema" text, "table_name" text, "view_name" text NOT NULL, "schema" text NOT NULL, "name" text NOT NULL,
+    PRIMARY KEY ("table_schema", "table_name")
+)"""
+"""As the catalog, of histories, with their views. Not in it: the release before knows no tables of this kind."""
+
+SELECT_VIEW: Final = """\
+SELECT h."view_name" FROM {schema}."_hookmill_histories" AS h
+JOIN pg_views AS v ON v.schemaname = h."table_schema" AND v.viewname = h."view_name"
+WHERE h."table_schema" = %s AND h."table_name" = %s"""
+INSERT_HISTORY: Final = """\
+INSERT INTO {schema}."_hookmill_histories" VALUES (%s, %s, %s, %s, %s)
+ON CONFLICT ("table_schema", "table_name") DO UPDATE SET
+    "view_name" = excluded."view_name", "schema" = excluded."schema", "name" = excluded."name\""""
+
 SELECT_TOMBSTONES: Final = """\
 SELECT "id", "_versions" FROM {schema}."_hookmill_tombstones"
 WHERE "table_schema" = %s AND "table_name" = %s AND "id" = ANY(%s)"""
@@ -59,7 +76,10 @@ ON CONFLICT ("table_schema", "table_name") DO UPDATE SET
 
 SELECT_COLUMNS: Final = """\
 SELECT t."table_schema", t."table_name", t."schema", t."name", t."kind", a.attname, format_type(a.atttypid, NULL)
-FROM {schema}."_hookmill_tables" AS t
+FROM (
+    SELECT "table_schema", "table_name", "schema", "name", "kind" FROM {schema}."_hookmill_tables"
+    UNION ALL SELECT "table_schema", "table_name", "schema", "name", 'history' FROM {schema}."_hookmill_histories"
+) AS t
 JOIN pg_namespace AS n ON n.nspname = t."table_schema"
 JOIN pg_class AS c ON c.relnamespace = n.oid AND c.relname = t."table_name" AND c.relkind IN ('r', 'p')
 JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -110,12 +130,20 @@ def create_table(table: Table, kind: TableKind, columns: Iterable[tuple[str, Col
     definitions += [_definition(name, column_type) for name, column_type in columns if name != "id"]
     if kind is TableKind.OBJECTS:
         definitions.append(SQL("{} text NOT NULL").format(Identifier(VERSIONS)))
+    if kind is TableKind.HISTORY:  # as an index: one object is what is asked for
+        definitions.append(SQL("UNIQUE ({}, {})").format(Identifier(OBJECT_ID_COLUMN), Identifier("id")))
     return SQL("CREATE TABLE {} ({})").format(Identifier(*table), SQL(", ").join(definitions))
 
 
 def add_column(table: Table, name: str, column_type: ColumnType) -> Composed:
     """One more column; rows that are there have null in it, and are not rewritten."""
     return SQL("ALTER TABLE {} ADD COLUMN {}").format(Identifier(*table), _definition(name, column_type))
+
+
+def create_view(view: Table, table: Table, places: Mapping[str, str]) -> Composed:
+    """The view of a history, or one that shows more than it did: new columns are behind those that it had."""
+    query = select_history(f"{_quoted(table[0])}.{_quoted(table[1])}", places, _DIALECT)
+    return SQL("CREATE OR REPLACE VIEW {} AS ").format(Identifier(*view)) + SQL(query)
 
 
 def widen_column(table: Table, name: str, column_type: ColumnType) -> Composed:
@@ -203,6 +231,13 @@ def select_versions(table: Table) -> Composed:
 def delete_objects(table: Table) -> Composed:
     """The rows with the ids of the one parameter, a list, are gone."""
     return SQL("DELETE FROM {} WHERE {} = ANY(%s)").format(Identifier(*table), Identifier("id"))
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+_DIALECT: Final = Dialect(_quoted, find="strpos")
 
 
 def _change(name: str, bit: int | None) -> Composed:

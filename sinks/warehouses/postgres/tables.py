@@ -7,27 +7,31 @@ import psycopg
 from psycopg.sql import Composed
 
 from sinks.flatten import Scalar
-from sinks.naming import identifier, with_hash
+from sinks.naming import history_view, identifier, with_hash
 from sinks.schema import AddColumns, Change, ColumnType, CreateTable, TableKey, TableKind
 from sinks.values import fitted, wider_type
 from sinks.warehouses.postgres.statements import (
     CREATE_CATALOG,
     CREATE_GENERATION,
+    CREATE_HISTORIES,
     CREATE_TOMBSTONES,
     FIRST_GENERATION,
     FORGET_TOMBSTONES,
     INSERT_CATALOG,
+    INSERT_HISTORY,
     NEXT_GENERATION,
     SELECT_COLUMNS,
     SELECT_GENERATION,
     SELECT_SCHEMA,
     SELECT_TAKEN,
+    SELECT_VIEW,
     TYPES_BY_NAME,
     Table,
     add_column,
     column_name,
     create_schema,
     create_table,
+    create_view,
     in_schema,
     select_inexact,
     widen_column,
@@ -35,6 +39,9 @@ from sinks.warehouses.postgres.statements import (
 
 OWN_SCHEMA: Final = "hookmill"
 """Where our bookkeeping is when each source has its own schema."""
+
+_THOUGHT_OF_LATER: Final = {"_hookmill_tombstones", "_hookmill_histories"}
+"""Of our own tables, those that a warehouse from before may lack."""
 
 Misfits = Mapping[tuple[TableKey, str], Sequence[Scalar]]
 """By table and column: values that the column cannot hold."""
@@ -78,8 +85,8 @@ class Tables:
         """The tables of our own bookkeeping are there. Errors: rights that are missing."""
         if self._connection.execute(SELECT_SCHEMA, [self._home]).fetchone() is None:
             self._connection.execute(create_schema(self._home))
-        if "_hookmill_tombstones" not in self._taken(self._home):  # the last of them that was thought of
-            for statement in (CREATE_CATALOG, CREATE_GENERATION, FIRST_GENERATION, CREATE_TOMBSTONES):
+        if not self._taken(self._home) >= _THOUGHT_OF_LATER:
+            for statement in (CREATE_CATALOG, CREATE_GENERATION, FIRST_GENERATION, CREATE_TOMBSTONES, CREATE_HISTORIES):
                 self._connection.execute(in_schema(statement, self._home))
         self._connection.execute("CREATE TEMPORARY TABLE hookmill_check () ON COMMIT DROP")  # a right of its own
 
@@ -104,6 +111,8 @@ class Tables:
                 case AddColumns():
                     for column, column_type in change.columns.items():
                         self._add(change.key, column_name(column), column_type)
+            if change.key.kind is TableKind.HISTORY:
+                self._show(change.key, taken)
         self._announce()
 
     def widen(self, misfits: Misfits) -> None:
@@ -115,6 +124,8 @@ class Tables:
             wider = None if known is None else self._wider(key, name, known, values)
             if wider is None or not self._alter(key, name, wider):
                 self._add(key, _variant(column), ColumnType.TEXT)
+                if key.kind is TableKind.HISTORY:
+                    self._show(key, {})
         self._announce()
 
     def _wider(self, key: TableKey, name: str, known: ColumnType, values: Sequence[Scalar]) -> ColumnType | None:
@@ -159,16 +170,35 @@ class Tables:
             if self._connection.execute(SELECT_SCHEMA, [schema]).fetchone() is None:
                 self._connection.execute(create_schema(schema))
             taken[schema] = self._taken(schema)
-        plain = f"{key.schema}__{key.name}" if self._schema else key.name
+        plain = self._plain(key, key.name)
         name = next(candidate for candidate in _candidates(plain, key) if candidate not in taken[schema])
         taken[schema].add(name)
         columns = {column_name(column): column_type for column, column_type in change.columns.items()}
         self._connection.execute(create_table((schema, name), key.kind, columns.items()))
-        self._connection.execute(in_schema(INSERT_CATALOG, self._home), (schema, name, *key))
+        if key.kind is not TableKind.HISTORY:
+            self._connection.execute(in_schema(INSERT_CATALOG, self._home), (schema, name, *key))
         # Of a table that somebody dropped, to have it made anew.
         self._connection.execute(in_schema(FORGET_TOMBSTONES, self._home), (schema, name))
         self._names[key] = (schema, name)
         self._types[key] = {"id": ColumnType.TEXT, **columns}
+
+    def _show(self, key: TableKey, taken: dict[str, set[str]]) -> None:
+        """The view of a history shows all columns of its table; it is made if it is not there. `taken` as there."""
+        schema, table = self._names[key]
+        known = self._connection.execute(in_schema(SELECT_VIEW, self._home), [schema, table]).fetchone()
+        if known is None:
+            names = taken.setdefault(schema, self._taken(schema))
+            candidates = _view_candidates(self._plain(key, history_view(key.name)), key)
+            view = next(candidate for candidate in candidates if candidate not in names)
+            names.add(view)
+            entry = (schema, table, view, key.schema, key.name)
+            self._connection.execute(in_schema(INSERT_HISTORY, self._home), entry)
+        else:
+            (view,) = known
+        self._connection.execute(create_view((schema, view), (schema, table), _places(self._types[key])))
+
+    def _plain(self, key: TableKey, name: str) -> str:
+        return f"{key.schema}__{name}" if self._schema else name
 
     def _taken(self, schema: str) -> set[str]:
         return {name for (name,) in self._connection.execute(SELECT_TAKEN, {"schema": schema})}
@@ -184,6 +214,13 @@ def _variant(column: str) -> str:
     return identifier(f"{column}__text")
 
 
+def _places(names: Iterable[str]) -> dict[str, str]:
+    """Columns of a table, each with the one of the rules whose values it may hold."""
+    ruled = {name: _as_ruled(name) for name in names}
+    variants = {_variant(column): column for column in ruled.values()}
+    return {name: variants.get(name, column) for name, column in ruled.items()}
+
+
 def _as_ruled(name: str) -> str:
     return name[1:] if column_name(name[1:]) == name else name
 
@@ -196,7 +233,15 @@ def _schema_for(source_schema: str) -> str:
 
 def _candidates(plain: str, key: TableKey) -> Iterator[str]:
     """Names for a new table, the plain one first; the others are for an event and a collection of the same name, and
-    for a foreign table that is in the way. All fit into PostgreSQL's 63 bytes, which would cut them silently."""
-    for name in (plain, f"{plain}__{key.kind}"):
+    for a foreign table that is in the way. That of a history is not for people, so it has no plain name. All fit into
+    PostgreSQL's 63 bytes, which would cut them silently."""
+    for name in (plain, f"{plain}__{key.kind}")[key.kind is TableKind.HISTORY :]:
         yield identifier(name)
     yield with_hash(plain, "/".join(key))
+
+
+def _view_candidates(plain: str, key: TableKey) -> Iterator[str]:
+    """Names for the view of a history, the plain one first, which a collection may have."""
+    for name in (plain, f"{plain}__view"):
+        yield identifier(name)
+    yield with_hash(plain, "/".join((*key, "view")))
