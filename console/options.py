@@ -1,6 +1,10 @@
 """The options as text: what `hookmill config` prints."""
 
-from collections.abc import Iterator
+import ast
+import inspect
+import itertools
+import textwrap
+from collections.abc import Iterator, Mapping
 
 from pydantic import BaseModel, SecretStr
 
@@ -13,14 +17,27 @@ def list_options(config: Config) -> Iterator[str]:
 
 
 def _section(section: BaseModel, prefix: str) -> Iterator[str]:
-    for name, field in type(section).model_fields.items():
+    meanings = _meanings(type(section))
+    for name in type(section).model_fields:
         value = getattr(section, name)
         variable = prefix + name.upper()
         if isinstance(value, BaseModel):
             yield from _section(value, variable + "__")
         else:
-            meaning = " ".join((field.description or "").split())
+            meaning = meanings.get(name, "")
             yield f"{variable}={_shown(value)}" + (f"  # {meaning}" if meaning else "")
+
+
+def _meanings(section: type[BaseModel]) -> Mapping[str, str]:
+    """The docstrings of the options. Pydantic could read them too, but would do so at every start of every process."""
+    [definition] = ast.parse(textwrap.dedent(inspect.getsource(section))).body
+    assert isinstance(definition, ast.ClassDef)
+    found: dict[str, str] = {}
+    for option, text in itertools.pairwise(definition.body):
+        match option, text:
+            case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(meaning))):
+                found[name] = " ".join(meaning.split())
+    return found
 
 
 def _shown(value: object) -> str:

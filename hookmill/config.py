@@ -29,7 +29,7 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class KafkaConfig(_Section):
@@ -168,7 +168,6 @@ class Config(BaseSettings):
         env_nested_delimiter=_DELIMITER,
         frozen=True,
         extra="forbid",
-        use_attribute_docstrings=True,
     )
 
     data_dir: Path = Path(".hookmill")
