@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from sinks.warehouses.duckdb.connection import connect
 from sinks.warehouses.duckdb.failures import failure_of
 from sinks.warehouses.duckdb.staging import Writer
 from sinks.warehouses.duckdb.tables import Tables
+from sinks.warehouses.stand_in import file_or_stand_in
 
 _IDLE_S: Final = 1.0
 """Without a batch for so long, the file is closed, so that other programs may open it."""
@@ -31,6 +33,9 @@ class _Turn:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.last: DuckdbWarehouse | None = None
+        self.holders: set[DuckdbWarehouse] = set()
+        self.inode: int | None = None
+        """Of the file that the holders have open: as long as one does, DuckDB opens that one again, wherever it is."""
 
 
 _turns: Final[defaultdict[Path, _Turn]] = defaultdict(_Turn)
@@ -89,24 +94,47 @@ class DuckdbWarehouse:
         await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     def _open(self) -> None:
-        with _turns[self._file].lock, self._named_failures():
+        turn = _turns[self._file]
+        with turn.lock, self._named_failures():
+            if not turn.holders:
+                self._make()
+                turn.inode = _inode(self._file)
+            elif self._was_moved():
+                raise SinkUnavailable(
+                    f"DuckDB warehouse {self._file}: it was moved away; a new one is made when no sink has it open."
+                )
             self._connection = connect(self._file)
+            turn.holders.add(self)
             self._tables = Tables(self._connection)
             self._tables.load()
+
+    def _make(self) -> None:
+        """The file is there, as a whole: DuckDB cannot open what it began on a full disk, or before it was killed."""
+        with file_or_stand_in(self._file) as file:
+            if file != self._file:
+                connect(file).close()
+                with contextlib.suppress(OSError):  # another process was faster, or there are no links: made in place
+                    os.link(file, self._file)
 
     def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        _turns[self._file].holders.discard(self)
 
     def _write(self, batch: Sequence[Message]) -> None:
-        if self._connection is None:
-            try:
+        try:
+            if self._connection is None or self._was_moved():
+                self._close()
                 self._open()
-            except ConfigError as error:  # it was right when the sink was entered, and may be again
-                raise SinkUnavailable(str(error)) from error
-        with _turns[self._file].lock:
-            self._write_rows(batch, _turns[self._file])
+            with _turns[self._file].lock:
+                self._write_rows(batch, _turns[self._file])
+        except ConfigError as error:  # it was right when the sink was entered, and may be again
+            raise SinkUnavailable(str(error)) from error
+
+    def _was_moved(self) -> bool:
+        """The path leads elsewhere than to the open file, which then nobody would find again."""
+        return _inode(self._file) != _turns[self._file].inode
 
     def _write_rows(self, batch: Sequence[Message], turn: _Turn) -> None:
         assert self._connection is not None
@@ -132,3 +160,10 @@ class DuckdbWarehouse:
             if failure is None:
                 raise
             raise failure from error
+
+
+def _inode(file: Path) -> int | None:
+    """`None` for a file that is not there."""
+    with contextlib.suppress(FileNotFoundError):
+        return file.stat().st_ino
+    return None
