@@ -36,6 +36,8 @@ _RETRY_S: Final = timedelta(seconds=20)
 
 _UNCONDITIONAL: Final = "the server writes no object on a condition (If-Match, If-None-Match): rows would be lost"
 _REFUSED: Final = (PermissionDeniedError, UnauthenticatedError)
+_TEXTS_OF_REFUSALS: Final = ("status code: 403", "status code: 401", "code: AccessDenied")
+"""Of lists and of deletions the errors are generic; these are texts of obstore 0.12."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,14 @@ class Bucket:
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """See `Store`."""
-        with tempfile.TemporaryDirectory(prefix="hookmill-parquet-", ignore_cleanup_errors=True) as name:
+        try:
+            folder = tempfile.TemporaryDirectory(prefix="hookmill-parquet-", ignore_cleanup_errors=True)
+        except OSError as error:
+            raise SinkUnavailable(
+                f"Parquet warehouse {self._address}: no file can be made in {tempfile.gettempdir()}, where merges "
+                f"have theirs: {error.strerror}."
+            ) from error
+        with folder as name:
             yield Path(name)
 
     def exclusive(self) -> contextlib.AbstractContextManager[bool]:
@@ -157,14 +166,16 @@ def _s3(address: Address) -> S3Store:
     )
 
 
+def _is_refusal(error: Exception) -> bool:
+    return isinstance(error, _REFUSED) or any(text in str(error) for text in _TEXTS_OF_REFUSALS)
+
+
 def _reason(error: Exception) -> str:
     """What failed, without the server's answer, which may quote credentials."""
     text = str(error)
     if "NoSuchBucket" in text:
         return "the bucket does not exist: create it"
-    if (
-        isinstance(error, _REFUSED) or "status code: 403" in text or "status code: 401" in text
-    ):  # of lists it is generic
+    if _is_refusal(error):
         return "S3 refuses the credentials, or a right is missing: s3:ListBucket, GetObject, PutObject, DeleteObject"
     if isinstance(error, NotSupportedError) or "NotImplemented" in text:
         return _UNCONDITIONAL
