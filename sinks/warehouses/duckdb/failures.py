@@ -26,8 +26,10 @@ def failure_of(error: duckdb.Error, file: Path) -> HookmillError | None:
     if any(damage in text for damage in _DAMAGED):
         return ConfigError(f"{where}: it is damaged: restore it, or move it and its .wal away and replay ({text}).")
     match error:
-        case duckdb.IOException() if _LOCKED in text:
-            return SinkUnavailable(f"{where}: another program has it open; end it ({text}).")
+        case duckdb.IOException() if is_lock(error):
+            return SinkUnavailable(
+                f"{where}: another program has it open; end it, unless it is a worker of Hookmill ({text})."
+            )
         case duckdb.IOException() | duckdb.PermissionException() | duckdb.FatalException():
             return SinkUnavailable(f"{where}: it cannot be opened or written: check folder, rights and disk ({text}).")
         case duckdb.OutOfMemoryException():
@@ -38,3 +40,8 @@ def failure_of(error: duckdb.Error, file: Path) -> HookmillError | None:
             return SinkUnavailable(f"{where}: its tables were changed at the same time ({text}).")
         case _:
             return None
+
+
+def is_lock(error: duckdb.Error) -> bool:
+    """Another process has the file open."""
+    return _LOCKED in str(error)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,13 +19,24 @@ from sinks.contract import Message, SinkUnavailable
 from sinks.rows import lay_out
 from sinks.rules import DEFAULT, Rules
 from sinks.warehouses.duckdb.connection import connect
-from sinks.warehouses.duckdb.failures import failure_of
+from sinks.warehouses.duckdb.failures import failure_of, is_lock
 from sinks.warehouses.duckdb.staging import Writer
 from sinks.warehouses.duckdb.tables import Tables
 from sinks.warehouses.stand_in import file_or_stand_in
 
 _IDLE_S: Final = 1.0
 """Without a batch for so long, the file is closed, so that other programs may open it."""
+
+_PATIENCE_S: Final = 2 * _IDLE_S
+"""How long a check waits for a file that another process has open: a worker that gets no batch closes it by then."""
+_POLL_S: Final = 0.05
+
+_TRIAL: Final = (
+    'CREATE OR REPLACE TABLE main."_hookmill_check" ("id" VARCHAR)',
+    """INSERT INTO main."_hookmill_check" VALUES ('1')""",
+    'DROP TABLE main."_hookmill_check"',
+)
+"""What a check does, each statement durably; the last leaves nothing of the others."""
 
 
 class _Turn:
@@ -75,6 +87,15 @@ class DuckdbWarehouse:
         assert self._executor is not None
         self._executor.shutdown(wait=False)
 
+    async def check(self) -> Sequence[str]:
+        """See `Checkable`: a table was written and dropped, so that a full disk is noticed. Errors say the rest."""
+        self._executor = ThreadPoolExecutor(1, f"duckdb {self._file.name}")
+        try:
+            await self._in_thread(self._try)
+        finally:
+            self._executor.shutdown(wait=False)
+        return ()
+
     async def write(self, batch: Sequence[Message]) -> None:
         """One transaction: schema, events, objects. The file is opened for it if it is not open."""
         if self._closing is not None:
@@ -115,6 +136,13 @@ class DuckdbWarehouse:
                 connect(file).close()
                 with contextlib.suppress(OSError):  # another process was faster, or there are no links: made in place
                     os.link(file, self._file)
+
+    def _try(self) -> None:
+        with file_or_stand_in(self._file) as file, _turns[self._file].lock, self._named_failures():
+            self._connection = _connect_patiently(file)
+            for statement in _TRIAL:
+                self._connection.execute(statement)
+            self._close()
 
     def _close(self) -> None:
         if self._connection is not None:
@@ -167,3 +195,15 @@ def _inode(file: Path) -> int | None:
     with contextlib.suppress(FileNotFoundError):
         return file.stat().st_ino
     return None
+
+
+def _connect_patiently(file: Path) -> duckdb.DuckDBPyConnection:
+    """Errors: `duckdb.Error`, also when another process has the file open all the time."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return connect(file)
+        except duckdb.IOException as error:
+            if not is_lock(error) or time.monotonic() >= deadline:
+                raise
+        time.sleep(_POLL_S)

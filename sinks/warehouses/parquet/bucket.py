@@ -3,7 +3,7 @@
 import contextlib
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -54,6 +54,10 @@ class Address:
         return self.url
 
 
+class _Refused(SinkUnavailable):
+    """The credentials are wrong, or a right is missing."""
+
+
 class Bucket:
     """A `Store`. Nothing is locked: a file is replaced on the condition that it is the one that was read."""
 
@@ -73,6 +77,22 @@ class Bucket:
         self.delete([key])
         if is_taken_twice:
             raise SinkUnavailable(f"Parquet warehouse {self._address}: {_UNCONDITIONAL}.")
+
+    def what_is_missing(self) -> Sequence[str]:
+        """See `Store`. Each right is tried on an object that is gone in the end, then the rest by `open`."""
+        self._store = _s3(self._address)
+        key = f"_scratch/{secrets.token_hex(8)}"
+        trials: dict[str, Callable[[], object]] = {
+            "PutObject": lambda: self.put(key, b""),
+            "GetObject": lambda: self.read(key),
+            "ListBucket": lambda: self.list("_scratch/"),
+            "DeleteObject": lambda: self.delete([key]),
+        }
+        refused = [right for right, trial in trials.items() if _is_refused(trial)]
+        if len(refused) in (0, len(trials)):  # all: it is not about rights, or there are none
+            self.open()
+            return []
+        return [f"A right is missing: allow s3:{right} for {self._address}." for right in refused]
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -145,7 +165,16 @@ class Bucket:
         try:
             yield
         except (BaseError, OSError) as error:
-            raise SinkUnavailable(f"Parquet warehouse {self._address}: {_reason(error)}.") from error
+            failure = _Refused if _is_refusal(error) else SinkUnavailable
+            raise failure(f"Parquet warehouse {self._address}: {_reason(error)}.") from error
+
+
+def _is_refused(trial: Callable[[], object]) -> bool:
+    try:
+        trial()
+    except _Refused:
+        return True
+    return False
 
 
 def _s3(address: Address) -> S3Store:

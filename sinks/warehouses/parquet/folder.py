@@ -6,11 +6,13 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from sinks.contract import SinkUnavailable
+from sinks.warehouses.parquet import inbox
+from sinks.warehouses.parquet.parts import table_of
 from sinks.warehouses.parquet.store import Fetched, Listed
 
 _SCRATCH: Final = "_scratch"
@@ -36,6 +38,20 @@ class Folder:
         with self._named_failures():
             self._scratch()
             (self._root / _LOCK).touch()
+
+    def what_is_missing(self) -> Sequence[str]:
+        """See `Store`. A file is written in a new folder; of what is there already, permissions are looked at."""
+        with self._named_failures():
+            self._require_root()
+            with tempfile.TemporaryDirectory(dir=self._root, prefix="_check-", ignore_cleanup_errors=True) as name:
+                file = Path(name, "file")
+                file.write_bytes(b"1")
+                _sync(file)
+            return [
+                f"A right is missing: let user {os.geteuid()} read and write {path} (chown, chmod)."
+                for path in self._ours()
+                if not _is_open(path)
+            ]
 
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -128,6 +144,13 @@ class Folder:
         if not self._root.is_dir():
             raise SinkUnavailable(f"Parquet warehouse {self._root}: the folder does not exist.")
 
+    def _ours(self) -> Sequence[Path]:
+        """What a batch and a merge change, as far as it is there."""
+        tables = (PurePosixPath(key) for key, _ in self.list("") if table_of(key) is not None)
+        folders = {self._root / folder for table in tables for folder in table.parents}
+        own = (self._root / name for name in (inbox.FOLDER, _SCRATCH, _LOCK))
+        return [*filter(Path.exists, own), *sorted(folders)]
+
     def _move(self, file: Path, target: Path) -> None:
         """The target is there after a power cut too: content, name, and the folders down to it."""
         file.chmod(0o644)
@@ -151,6 +174,12 @@ def _clear(left: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
     elif time.time() - left.stat().st_mtime > _ON_ITS_WAY_S:
         left.unlink()
+
+
+def _is_open(path: Path) -> bool:
+    """Whether this process may change the file, or what is in the folder."""
+    mode = os.R_OK | os.W_OK | (os.X_OK if path.is_dir() else 0)
+    return os.access(path, mode, effective_ids=True)
 
 
 def _is_locked(descriptor: int) -> bool:
