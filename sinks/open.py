@@ -50,6 +50,10 @@ def open_sink(definition: SinkDefinition, around: Surroundings) -> Sink:
         return _options(definition).open(around)
     except ConfigError as error:
         raise ConfigError(f'Sink "{definition.name}": {error}') from None
+    except OSError as error:
+        raise ConfigError(
+            f'Sink "{definition.name}": {error.filename} cannot be used: {error.strerror}; check its permissions.'
+        ) from error
 
 
 def describe_sink(definition: SinkDefinition, data_dir: Path) -> str:

@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from console.broker import LocalKafka
 from tests.clickhouse_engine import ClickHouseEngine
+from tests.disks import small_file_system
 from tests.postgres_server import PASSWORD, PASSWORD_ENV, PostgresServer
 from tests.processes import or_skip
 from tests.s3_server import S3Server
@@ -74,3 +76,10 @@ def s3_server() -> Iterator[S3Server]:
             yield server
     finally:
         server.stop()
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """The folder of a file system of 16 MiB. Where none can be mounted as for Kafka."""
+    with small_file_system(tmp_path) as mount:
+        yield mount

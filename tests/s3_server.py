@@ -1,10 +1,12 @@
 """A server of S3 for tests, from the PyPI package `moto` in an environment of its own."""
 
+import json
 import subprocess
 import time
 from pathlib import Path
 from typing import Final
 from urllib.error import URLError
+from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 import pytest
@@ -66,7 +68,19 @@ class S3Server:
         """A new bucket, with a prefix in it."""
         self._buckets += 1
         name = f"bucket-{self._buckets}"
+        self._put(name, b"")
+        return Bucket(self.address(f"s3://{name}/lake/raw"))
+
+    def deny(self, bucket: Bucket, *actions: str) -> None:
+        """From now on nobody may do these on the objects of the bucket; with no actions they may do all again."""
+        name = urlsplit(str(bucket)).netloc
+        resource = f"arn:aws:s3:::{name}/*"
+        statement = {"Effect": "Deny", "Principal": "*", "Action": actions, "Resource": resource}
+        statements = [statement] if actions else []
+        self._put(f"{name}?policy", json.dumps({"Version": "2012-10-17", "Statement": statements}).encode())
+
+    def _put(self, path: str, body: bytes) -> None:
         authorization = "AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE/20261123/us-east-1/s3/aws4_request"
-        request = Request(f"{self.endpoint}/{name}", headers={"Authorization": authorization}, method="PUT")
-        with urlopen(request, timeout=30):
-            return Bucket(self.address(f"s3://{name}/lake/raw"))
+        headers = {"Authorization": authorization, "Content-Type": "application/json"}
+        with urlopen(Request(f"{self.endpoint}/{path}", body, headers, method="PUT"), timeout=30):
+            pass

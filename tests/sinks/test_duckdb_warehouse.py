@@ -1,9 +1,11 @@
 """What is the DuckDB warehouse's own: names and types in the file, who may have it open, failures of the file."""
 
 import asyncio
+import random
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,16 +19,20 @@ from sinks.contract import Message, SinkUnavailable
 from sinks.rules import Rules
 from sinks.warehouses.duckdb.sink import DuckdbWarehouse
 from sinks.warehouses.duckdb.statements import quoted
+from tests.disks import fill
 from tests.sinks.duckdb_file import query, rows, tables
 from tests.sinks.messages import deletion, event, write
-from tests.sinks.test_sqlite_warehouse import HOSTILE, file_size_limit
+from tests.sinks.test_sqlite_warehouse import HOSTILE, file_size_limit, without_root
 
+SEED = 20_261_126
 DEADLINE_S = 30.0
 
 HOLDER = """
-import duckdb, sys
+import duckdb, select, sys
 connection = duckdb.connect(sys.argv[1], read_only=sys.argv[2] == "reads")
 print("open", flush=True)
+select.select([sys.stdin], [], [], float(sys.argv[3]))
+connection.close()
 sys.stdin.read()
 """
 
@@ -49,9 +55,9 @@ def types(file: Path, schema: str, table: str) -> dict[str, str]:
 
 
 @contextmanager
-def another_process(file: Path, how: str) -> Iterator[int]:
-    """A process that has the file open; its id."""
-    command = [sys.executable, "-c", HOLDER, str(file), how]
+def another_process(file: Path, how: str, for_s: float = DEADLINE_S) -> Iterator[int]:
+    """A process that has the file open, for so long at most; its id."""
+    command = [sys.executable, "-c", HOLDER, str(file), how, str(for_s)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"open\n"
@@ -282,7 +288,7 @@ async def test_an_idle_sink_lets_others_have_the_file(tmp_path: Path, monkeypatc
 
 
 def _can_be_opened(file: Path) -> bool:
-    command = [sys.executable, "-c", HOLDER, str(file), "reads"]
+    command = [sys.executable, "-c", HOLDER, str(file), "reads", "0"]
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
 
 
@@ -332,3 +338,115 @@ async def test_what_a_user_made_of_a_column_loses_nothing(tmp_path: Path) -> Non
     await written(file, [write("1", 2, {"v": 2.125})])
 
     assert query(file, "SELECT v__text FROM pipedrive.deals") == [("2.125",)]
+
+
+@pytest.mark.parametrize("how", ["moved", "removed"])
+async def test_a_file_that_is_gone_is_made_again_instead_of_written_into_nowhere(tmp_path: Path, how: str) -> None:
+    file = tmp_path / "w.duckdb"
+    async with DuckdbWarehouse(file) as sink:
+        await sink.write([write("1", 1, {"a": 1})])
+        if how == "moved":
+            file.rename(tmp_path / "away.duckdb")
+        else:
+            file.unlink()
+        await sink.write([write("2", 1, {"a": 2})])
+
+    assert set(rows(file, "pipedrive", "deals")) == {"2"}
+    if how == "moved":
+        assert set(rows(tmp_path / "away.duckdb", "pipedrive", "deals")) == {"1"}
+
+
+async def test_a_file_that_is_gone_is_made_again_by_one_of_two_sinks(tmp_path: Path) -> None:
+    file = tmp_path / "w.duckdb"
+    async with DuckdbWarehouse(file) as first, DuckdbWarehouse(file) as second:
+        file.unlink()
+        with pytest.raises(SinkUnavailable, match="it was moved away; a new one is made when no sink has it open"):
+            await first.write([write("1", 1, {"a": 1})])
+        await second.write([write("2", 1, {"a": 2})])
+        await first.write([write("1", 1, {"a": 1})])
+
+    assert set(rows(file, "pipedrive", "deals")) == {"1", "2"}
+
+
+async def test_a_file_or_folder_that_may_not_be_written_is_named() -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to other users
+        folder = Path(name)
+        await written(folder / "w.duckdb")
+        (folder / "w.duckdb").chmod(0o444)
+        folder.chmod(0o555)
+
+        for file in ("w.duckdb", "new.duckdb"):
+            with without_root(), pytest.raises(SinkUnavailable, match=rf"{file}: it cannot be .*Permission denied"):
+                await DuckdbWarehouse(folder / file).__aenter__()
+
+        folder.chmod(0o755)
+
+
+async def test_a_damaged_file_is_a_wrong_setting_and_then_waited_for(tmp_path: Path) -> None:
+    file = tmp_path / "w.duckdb"
+    await written(file, [write("1", 1, {"a": 1})])
+    good = file.read_bytes()
+    # After the header of the file, 4 KiB, comes the header of the database.
+    damaged = good[:4_100] + bytes(byte ^ 0xFF for byte in good[4_100:4_110]) + good[4_110:]
+    file.write_bytes(damaged)
+
+    with pytest.raises(ConfigError, match=r"w\.duckdb: it is damaged: restore it, or move it and its \.wal away"):
+        await DuckdbWarehouse(file).__aenter__()
+
+    file.write_bytes(good)
+    async with DuckdbWarehouse(file) as sink:
+        file.unlink()
+        file.write_bytes(damaged)
+        with pytest.raises(SinkUnavailable, match="it is damaged"):
+            await sink.write([write("2", 1, {"a": 2})])
+        file.write_bytes(good)
+        await sink.write([write("2", 1, {"a": 2})])
+    assert set(rows(file, "pipedrive", "deals")) == {"1", "2"}
+
+
+async def test_a_file_of_another_version_is_a_wrong_setting(tmp_path: Path) -> None:
+    file = tmp_path / "w.duckdb"
+    await written(file)
+    content = bytearray(file.read_bytes())
+    # The version follows the 8 bytes of a checksum and the text DUCK. The checksum is the exclusive or of all words of
+    # 8 bytes, each times a constant.
+    before = int.from_bytes(content[8:16], "little")
+    content[12:16] = (9_000).to_bytes(4, "little")
+    after = int.from_bytes(content[8:16], "little")
+    factor, mask = 0xBF58476D1CE4E5B9, 2**64 - 1
+    checksum = int.from_bytes(content[:8], "little") ^ (before * factor & mask) ^ (after * factor & mask)
+    content[:8] = checksum.to_bytes(8, "little")
+    file.write_bytes(content)
+
+    with pytest.raises(ConfigError, match="another version of DuckDB wrote it: name another file, or export it"):
+        await DuckdbWarehouse(file).__aenter__()
+
+
+async def test_a_full_disk_is_waited_for(small_disk: Path) -> None:
+    file = small_disk / "w.duckdb"
+    chance = random.Random(SEED)
+    batch: list[Message] = [write(str(n), 1, {"text": chance.randbytes(1_000).hex()}) for n in range(500)]
+    async with DuckdbWarehouse(file) as sink:
+        await sink.write([write("first", 1, {"text": "x"})])
+        fill(small_disk / "filler")
+
+        for _ in range(2):
+            with pytest.raises(SinkUnavailable, match=r"w\.duckdb: .*(disk|space)"):
+                await sink.write(batch)
+        (small_disk / "filler").unlink()
+        await sink.write(batch)
+
+    assert len(rows(file, "pipedrive", "deals")) == 501
+
+
+async def test_a_disk_that_is_full_from_the_start_is_waited_for(small_disk: Path) -> None:
+    file = small_disk / "w.duckdb"
+    fill(small_disk / "filler")
+
+    with pytest.raises(SinkUnavailable, match=r"w\.duckdb: .*(disk|space)"):
+        await DuckdbWarehouse(file).__aenter__()
+    assert [left.name for left in small_disk.iterdir() if left.name != "lost+found"] == ["filler"]
+    (small_disk / "filler").unlink()
+    await written(file, [write("1", 1, {"a": 1})])
+
+    assert set(rows(file, "pipedrive", "deals")) == {"1"}

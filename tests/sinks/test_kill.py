@@ -6,6 +6,7 @@ import random
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,11 @@ from tests.sinks.worker_process import NAMES, log_in, worker
 SEED = 20_261_123
 RECORDS = 12_000
 OBJECTS = 3_000
+PART = 2_000
 DEADLINE_S = 60.0
+
+Condition = Callable[[bytes], bool]
+"""About what a worker has logged."""
 
 KINDS = ("sqlite", "duckdb", "parquet")
 
@@ -36,38 +41,83 @@ KINDS = ("sqlite", "duckdb", "parquet")
 @pytest.mark.timeout(900)
 async def test_killed_workers_lose_and_double_nothing(tmp_path: Path, kind: str, kills: int) -> None:
     """Processes die by SIGKILL in the middle of their batches; the last one ends the work."""
-    log = log_in(tmp_path)
-    await log.ensure_topics([spec for spec in NAMES.specs() if spec.name in TOPICS])
-    async with log.sender() as sender:
-        await sender.send(
-            NAMES.full(Topic.EVENTS), [event_record(event(f"m{n}", event="Paid")) for n in range(RECORDS)]
-        )
-        writes = [object_record(write(f"d{n % OBJECTS}", n, {"value": n, f"p{n % 7}": n})) for n in range(RECORDS)]
-        await sender.send(NAMES.full(Topic.OBJECTS), writes)
+    await send(tmp_path, 0, RECORDS)
     chance = random.Random(SEED)
     seen = [0]
 
     for _ in range(kills):
-        await _run_until(kind, tmp_path, chance.randrange(1, 2 + 20 // kills), chance.uniform(0, 0.1))
+        batches = chance.randrange(1, 2 + 20 // kills)
+        await _run_until(kind, tmp_path, has_written(batches), chance.uniform(0, 0.1))
         seen.append(len(rows(kind, tmp_path, "paid")))
     async with running([last := worker(kind, tmp_path)]):
         await drained(last)
 
     assert seen == sorted(seen)
     assert 0 < seen[-1] < RECORDS  # the kills came in the middle
-    everything = {f"m{n}" for n in range(RECORDS)}
-    assert rows(kind, tmp_path, "paid").keys() == rows(kind, tmp_path, "tracks").keys() == everything
+    check(kind, tmp_path, RECORDS)
+
+
+@pytest.mark.parametrize("kills", [3, pytest.param(30, marks=pytest.mark.nightly)])
+@pytest.mark.timeout(900)
+async def test_workers_killed_in_merges_lose_and_double_nothing(tmp_path: Path, kills: int) -> None:
+    """Processes die by SIGKILL while they merge what came before."""
+    chance = random.Random(SEED)
+    killed_merges = 0
+
+    for number in range(kills):
+        await send(tmp_path, number * PART, (number + 1) * PART)
+        await _run_until("parquet", tmp_path, merges_anew(tmp_path), chance.uniform(0, 0.03))
+        killed_merges += bool(merges(tmp_path))
+    async with running([last := worker("parquet", tmp_path)]):
+        await drained(last)
+
+    assert killed_merges > 0
+    check("parquet", tmp_path, kills * PART)
+    assert not merges(tmp_path)
+
+
+def has_written(batches: int) -> Condition:
+    """The worker has written so many batches."""
+    return lambda log: log.count(b"batch.written") >= batches
+
+
+def merges_anew(folder: Path) -> Condition:
+    """A merge has begun since now."""
+    before = merges(folder)
+    return lambda _: not merges(folder) <= before
+
+
+def merges(folder: Path) -> set[str]:
+    """Names of the folders of merges: of one that is going on, and of those that were killed since the last one."""
+    return {left.name for left in (folder / "w" / "_scratch").glob("*") if left.is_dir()}
+
+
+async def send(folder: Path, first: int, behind: int) -> None:
+    """An event and a write to an object for each number are on the log."""
+    log = log_in(folder)
+    await log.ensure_topics([spec for spec in NAMES.specs() if spec.name in TOPICS])
+    events = [event_record(event(f"m{n}", event="Paid")) for n in range(first, behind)]
+    writes = [object_record(write(f"d{n % OBJECTS}", n, {"value": n, f"p{n % 7}": n})) for n in range(first, behind)]
+    async with log.sender() as sender:
+        await sender.send(NAMES.full(Topic.EVENTS), events)
+        await sender.send(NAMES.full(Topic.OBJECTS), writes)
+
+
+def check(kind: str, folder: Path, behind: int) -> None:
+    """All of them are there, once."""
+    everything = {f"m{n}" for n in range(behind)}
+    assert rows(kind, folder, "paid").keys() == rows(kind, folder, "tracks").keys() == everything
     expected: dict[str, dict[str, int]] = {}
-    for n in range(RECORDS):
+    for n in range(behind):
         expected.setdefault(f"d{n % OBJECTS}", {}).update({"value": n, f"p{n % 7}": n})
-    found = rows(kind, tmp_path, "deals")
+    found = rows(kind, folder, "deals")
     assert {name: {k: v for k, v in row.items() if k not in ("id", "received_at")} for name, row in found.items()} == (
         expected
     )
 
 
-async def _run_until(kind: str, folder: Path, batches: int, more_s: float) -> None:
-    """A worker process ran until it had written so many batches, and then a little, and was killed."""
+async def _run_until(kind: str, folder: Path, condition: Condition, more_s: float) -> None:
+    """A worker process ran until the condition held of what it had logged, and then a little, and was killed."""
     command = [sys.executable, "-m", "tests.sinks.worker_process", kind, str(folder)]
     output = folder / "output"
     with (
@@ -76,9 +126,9 @@ async def _run_until(kind: str, folder: Path, batches: int, more_s: float) -> No
     ):
         try:
             async with asyncio.timeout(DEADLINE_S):
-                while output.read_bytes().count(b"batch.written") < batches:
+                while not condition(output.read_bytes()):
                     assert process.poll() is None, output.read_text()
-                    await asyncio.sleep(0.005)
+                    await asyncio.sleep(0.002)
                 await asyncio.sleep(more_s)
         finally:
             process.kill()

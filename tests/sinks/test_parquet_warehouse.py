@@ -2,8 +2,12 @@
 
 import asyncio
 import http.server
+import os
+import random
+import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,17 +22,20 @@ from sinks.contract import Message, SinkUnavailable
 from sinks.rules import DEFAULT
 from sinks.warehouses.parquet.bucket import Address, Bucket
 from sinks.warehouses.parquet.folder import Folder
+from sinks.warehouses.parquet.inbox import pack
 from sinks.warehouses.parquet.merging import merge_inbox
 from sinks.warehouses.parquet.options import ParquetOptions
 from sinks.warehouses.parquet.parts import key_of, table_of
 from sinks.warehouses.parquet.sink import ParquetWarehouse
 from sinks.warehouses.parquet.store import Store
+from tests.disks import fill
 from tests.processes import free_port
 from tests.s3_server import KEY_ID_ENV, SECRET_ENV, S3Server
 from tests.sinks.messages import deletion, event, write
 from tests.sinks.parquet_files import rows
 from tests.sinks.test_sqlite_warehouse import HOSTILE, file_size_limit, without_root
 
+SEED = 20_261_126
 DEADLINE_S = 30.0
 
 
@@ -372,3 +379,182 @@ def test_wrong_options_are_told_without_secrets(options: dict[str, Any], text: s
 
     assert str(caught.value).startswith(text)
     assert "secret@" not in str(caught.value)
+
+
+async def test_a_foreign_file_of_the_same_name_is_named_and_not_touched(tmp_path: Path) -> None:
+    store = Folder(tmp_path)
+    file = tmp_path / "pipedrive" / "objects" / "deals" / "current.parquet"
+    file.parent.mkdir(parents=True)
+    with duckdb.connect() as connection:
+        connection.execute(f"COPY (SELECT 'mine' AS id, 5 AS value) TO '{file}'")
+    foreign = file.read_bytes()
+
+    async with ParquetWarehouse(store, 0) as sink:
+        with pytest.raises(SinkUnavailable) as caught:
+            await sink.write([write("1", 1, {"a": 1}), event("m1", event="Paid")])
+        assert "deals/current.parquet cannot be read, or is no file of this warehouse: restore it, or move it away" in (
+            str(caught.value)
+        )
+        assert "it has no column _versions of text" in str(caught.value)
+        assert file.read_bytes() == foreign
+        file.rename(tmp_path / "mine.parquet")
+        await sink.write([write("1", 1, {"a": 1}), event("m1", event="Paid")])
+
+    assert set(rows(store, tmp_path, "pipedrive", "deals")) == {"1"}
+    assert set(rows(store, tmp_path, "pipedrive", "paid")) == {"m1"}
+
+
+async def test_a_foreign_file_in_a_bucket_is_named_by_its_key(s3_server: S3Server) -> None:
+    store = s3_server.empty_bucket()
+    async with ParquetWarehouse(store, 0) as sink:
+        store.put("pipedrive/objects/deals/current.parquet", b"notes")
+        with pytest.raises(SinkUnavailable, match=r"merged: pipedrive/objects/deals/current\.parquet cannot be read"):
+            await sink.write([write("1", 1, {"a": 1})])
+
+
+async def test_a_foreign_file_in_the_inbox_is_named_and_what_comes_is_kept(tmp_path: Path) -> None:
+    store = Folder(tmp_path)
+    async with ParquetWarehouse(store, 0) as sink:
+        for content in (b"notes", b"[]", b'{"a": 1}'):
+            store.put("_inbox/notes.json", content)
+            if content == b"[]":  # a batch of nothing
+                continue
+            with pytest.raises(SinkUnavailable, match=r"_inbox/notes\.json is damaged, or no batch of this warehouse"):
+                await sink.write([write("1", 1, {"a": 1})])
+        (tmp_path / "_inbox" / "notes.json").unlink()
+        await sink.write([write("1", 1, {"a": 1})])
+
+    assert set(rows(store, tmp_path, "pipedrive", "deals")) == {"1"}
+
+
+async def test_a_folder_that_goes_away_is_not_made_and_used_when_it_is_back(tmp_path: Path) -> None:
+    root, away = tmp_path / "root", tmp_path / "away"
+    root.mkdir()
+    async with ParquetWarehouse(Folder(root), 60) as sink:
+        await sink.write([write("1", 1, {"a": 1})])
+        root.rename(away)
+        with pytest.raises(SinkUnavailable, match="root: the folder does not exist"):
+            await sink.write([write("2", 1, {"a": 2})])
+        assert not root.exists()
+        away.rename(root)
+        await sink.write([write("2", 1, {"a": 2})])
+
+    assert set(rows(Folder(root), tmp_path, "pipedrive", "deals")) == {"1", "2"}
+
+
+async def test_a_folder_that_was_emptied_is_used_again(tmp_path: Path) -> None:
+    async with ParquetWarehouse(Folder(tmp_path), 0) as sink:
+        await sink.write([write("1", 1, {"a": 1})])
+        for left in tmp_path.iterdir():
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+        await sink.write([write("2", 1, {"a": 2})])
+
+    assert set(rows(Folder(tmp_path), tmp_path, "pipedrive", "deals")) == {"2"}
+
+
+async def test_a_table_whose_folder_may_not_be_read_is_unavailable() -> None:
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to other users
+        root = Path(name)
+        await written(Folder(root), [write("1", 1, {"a": 1})])
+        for each in (root, *root.rglob("*")):
+            each.chmod(0o777)
+        (root / "pipedrive" / "objects").chmod(0o700)
+        sink = ParquetWarehouse(Folder(root), 60)
+        with without_root():
+            merging = Folder(root)
+            merging.open()
+            merging.put("_inbox/1.json", pack([write("2", 1, {"a": 2})]))
+            with pytest.raises(SinkUnavailable, match=f"{name}: the folder cannot be .* Permission denied"):
+                merge_inbox(merging, DEFAULT)
+        async with sink:
+            pass
+
+        assert set(rows(Folder(root), root, "pipedrive", "deals")) == {"1", "2"}
+
+
+async def test_what_killed_processes_left_on_its_way_is_cleared_by_the_next_merge(tmp_path: Path) -> None:
+    scratch = tmp_path / "_scratch"
+    (scratch / "of-a-merge").mkdir(parents=True)
+    (scratch / "of-a-merge" / "out-0").write_bytes(b"half a file")
+    for name, age_s in (("left", 3_700), ("on-its-way", 10)):
+        (scratch / name).write_bytes(b"half a batch")
+        os.utime(scratch / name, (time.time() - age_s,) * 2)
+
+    await written(Folder(tmp_path), [write("1", 1, {"a": 1})])
+
+    assert [left.name for left in scratch.iterdir()] == ["on-its-way"]
+
+
+@pytest.mark.parametrize("merge_every_s", [0, 60])
+async def test_a_disk_that_is_really_full_is_waited_for(small_disk: Path, merge_every_s: float) -> None:
+    store = Folder(small_disk)
+    chance = random.Random(SEED)
+    batch: list[Message] = [write(str(n), 1, {"text": chance.randbytes(1_000).hex()}) for n in range(500)]
+    async with ParquetWarehouse(store, merge_every_s) as sink:
+        await sink.write([write("first", 1, {"text": "x"})])
+        fill(small_disk / "filler")
+
+        for _ in range(2):
+            with pytest.raises(SinkUnavailable, match=f"{small_disk}: .*No space left"):
+                await sink.write(batch)
+        (small_disk / "filler").unlink()
+        await sink.write(batch)
+
+    assert len(rows(store, small_disk, "pipedrive", "deals")) == 501
+    assert "_inbox" not in keys(store)
+
+
+async def test_a_disk_with_room_for_the_inbox_alone_is_waited_for(small_disk: Path) -> None:
+    """The batch is safe, its merge is not done."""
+    store = Folder(small_disk)
+    chance = random.Random(SEED)
+    batch: list[Message] = [write(str(n), 1, {"text": chance.randbytes(2_000).hex()}) for n in range(1_000)]
+    async with ParquetWarehouse(store, 0) as sink:
+        (small_disk / "room").write_bytes(bytes(5_000_000))
+        fill(small_disk / "filler")
+        (small_disk / "room").unlink()  # the batch has 4 MB, the table 2 MB
+
+        with pytest.raises(SinkUnavailable, match=r"the files cannot be merged: .*No space left"):
+            await sink.write(batch)
+        assert keys(store) >= {"_inbox"}
+        (small_disk / "filler").unlink()
+        await sink.write(batch)
+
+    assert len(rows(store, small_disk, "pipedrive", "deals")) == 1_000
+    assert "_inbox" not in keys(store)
+
+
+async def test_a_full_disk_for_merges_of_a_bucket_is_named_and_waited_for(
+    tmp_path: Path, small_disk: Path, s3_server: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(small_disk))
+    store = s3_server.empty_bucket()
+    chance = random.Random(SEED)
+    batch: list[Message] = [write(str(n), 1, {"text": chance.randbytes(100).hex()}) for n in range(500)]
+    async with ParquetWarehouse(store, 0) as sink:
+        fill(small_disk / "filler")
+        with pytest.raises(SinkUnavailable, match=f"{small_disk}"):
+            await sink.write(batch)
+        (small_disk / "filler").unlink()
+        await sink.write(batch)
+    monkeypatch.undo()
+    s3_server.set_credentials(monkeypatch)
+
+    assert len(rows(store, tmp_path, "pipedrive", "deals")) == 500
+
+
+@pytest.mark.parametrize("action", ["PutObject", "GetObject", "DeleteObject"])
+async def test_a_right_that_is_taken_away_in_a_bucket_is_told_and_waited_for(
+    tmp_path: Path, s3_server: S3Server, action: str
+) -> None:
+    store = s3_server.empty_bucket()
+    async with ParquetWarehouse(store, 0) as sink:
+        await sink.write([write("1", 1, {"a": 1})])
+        s3_server.deny(store, f"s3:{action}")
+        with pytest.raises(SinkUnavailable, match="S3 refuses the credentials, or a right is missing: s3:ListBucket"):
+            await sink.write([write("2", 1, {"a": 2})])
+        s3_server.deny(store)
+        await sink.write([write("2", 1, {"a": 2})])
+
+    assert set(rows(store, tmp_path, "pipedrive", "deals")) == {"1", "2"}
+    assert "_inbox" not in keys(store)

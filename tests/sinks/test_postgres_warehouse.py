@@ -4,6 +4,8 @@ import asyncio
 import math
 import random
 import re
+import shutil
+import tempfile
 import traceback
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -19,7 +21,9 @@ from sinks.rules import Rules
 from sinks.warehouses.postgres.connection import Address
 from sinks.warehouses.postgres.options import PostgresOptions
 from sinks.warehouses.postgres.sink import PostgresWarehouse
+from tests.disks import fill, small_file_system
 from tests.postgres_server import PASSWORD, PASSWORD_ENV, Database, PostgresServer
+from tests.processes import or_skip
 from tests.sinks.messages import deletion, event, write
 
 SEED = 20_261_124
@@ -526,3 +530,38 @@ async def test_a_killed_server_loses_and_doubles_nothing(monkeypatch: pytest.Mon
         } == expected
     finally:
         server.stop()
+
+
+@pytest.fixture
+def database_on_small_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Database, Path]]:
+    """A database in a folder of a small file system, and that folder. The server's other files are elsewhere."""
+    monkeypatch.setenv(PASSWORD_ENV, PASSWORD)
+    server = or_skip(PostgresServer)
+    try:
+        server.start()
+        with tempfile.TemporaryDirectory() as name, small_file_system(Path(name), 32) as disk:
+            Path(name).chmod(0o755)  # pytest's own folders are closed to other users
+            (disk / "tablespace").mkdir()
+            shutil.chown(disk / "tablespace", "nobody")
+            with server.connect("postgres") as connection:
+                connection.execute(f"CREATE TABLESPACE small LOCATION '{disk / 'tablespace'}'".encode())
+                connection.execute(b"CREATE DATABASE small TABLESPACE small TEMPLATE template0")
+            yield Database(server, "small"), disk
+    finally:
+        server.stop()
+
+
+async def test_a_full_disk_is_waited_for(database_on_small_disk: tuple[Database, Path]) -> None:
+    database, disk = database_on_small_disk
+    batch: list[Message] = [write(str(n), 1, {"text": "x" * 1_000}) for n in range(2_000)]
+    async with PostgresWarehouse(database.address()) as sink:
+        await sink.write([write("first", 1, {"text": "x"})])
+        fill(disk / "filler")
+
+        for _ in range(2):
+            with pytest.raises(SinkUnavailable, match=r"/small: it is out of disk, memory or connections \(53100"):
+                await sink.write(batch)
+        (disk / "filler").unlink()
+        await sink.write(batch)
+
+    assert len(database.rows("pipedrive", "deals")) == 2_001

@@ -15,6 +15,7 @@ from sinks.contract import SinkUnavailable
 from sinks.rules import Rules
 from sinks.warehouses.sqlite import SqliteWarehouse
 from sinks.warehouses.sqlite.statements import quoted
+from tests.disks import fill
 from tests.sinks.database import listed, query, rows, tables
 from tests.sinks.messages import deletion, event, write
 
@@ -231,3 +232,32 @@ async def test_a_file_that_may_not_be_written_is_named() -> None:
             await SqliteWarehouse(file).__aenter__()
 
         folder.chmod(0o755)
+
+
+async def test_a_disk_that_is_really_full_is_waited_for(small_disk: Path) -> None:
+    file = small_disk / "w.db"
+    batch = [write(str(number), 1, {"text": "x" * 1_000}) for number in range(500)]
+    async with SqliteWarehouse(file) as sink:
+        await sink.write([write("first", 1, {"text": "x"})])
+        fill(small_disk / "filler")
+
+        for _ in range(2):
+            with pytest.raises(SinkUnavailable, match=rf"{file}: its disk is full: free some space"):
+                await sink.write(batch)
+        (small_disk / "filler").unlink()
+        await sink.write(batch)
+
+    assert len(rows(file, "pipedrive__deals")) == 501
+
+
+async def test_a_disk_that_is_full_from_the_start_is_waited_for(small_disk: Path) -> None:
+    file = small_disk / "w.db"
+    fill(small_disk / "filler")
+
+    with pytest.raises(SinkUnavailable, match=rf"{file}: its disk is full: free some space"):
+        await SqliteWarehouse(file).__aenter__()
+    (small_disk / "filler").unlink()
+    async with SqliteWarehouse(file) as sink:
+        await sink.write([write("1", 1, {"a": 1})])
+
+    assert set(rows(file, "pipedrive__deals")) == {"1"}

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import os
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,12 +19,24 @@ from sinks.contract import Message, SinkUnavailable
 from sinks.rows import lay_out
 from sinks.rules import DEFAULT, Rules
 from sinks.warehouses.duckdb.connection import connect
-from sinks.warehouses.duckdb.failures import failure_of
+from sinks.warehouses.duckdb.failures import failure_of, is_lock
 from sinks.warehouses.duckdb.staging import Writer
 from sinks.warehouses.duckdb.tables import Tables
+from sinks.warehouses.stand_in import file_or_stand_in
 
 _IDLE_S: Final = 1.0
 """Without a batch for so long, the file is closed, so that other programs may open it."""
+
+_PATIENCE_S: Final = 2 * _IDLE_S
+"""How long a check waits for a file that another process has open: a worker that gets no batch closes it by then."""
+_POLL_S: Final = 0.05
+
+_TRIAL: Final = (
+    'CREATE OR REPLACE TABLE main."_hookmill_check" ("id" VARCHAR)',
+    """INSERT INTO main."_hookmill_check" VALUES ('1')""",
+    'DROP TABLE main."_hookmill_check"',
+)
+"""What a check does, each statement durably; the last leaves nothing of the others."""
 
 
 class _Turn:
@@ -31,6 +45,9 @@ class _Turn:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.last: DuckdbWarehouse | None = None
+        self.holders: set[DuckdbWarehouse] = set()
+        self.inode: int | None = None
+        """Of the file that the holders have open: as long as one does, DuckDB opens that one again, wherever it is."""
 
 
 _turns: Final[defaultdict[Path, _Turn]] = defaultdict(_Turn)
@@ -70,6 +87,15 @@ class DuckdbWarehouse:
         assert self._executor is not None
         self._executor.shutdown(wait=False)
 
+    async def check(self) -> Sequence[str]:
+        """See `Checkable`: a table was written and dropped, so that a full disk is noticed. Errors say the rest."""
+        self._executor = ThreadPoolExecutor(1, f"duckdb {self._file.name}")
+        try:
+            await self._in_thread(self._try)
+        finally:
+            self._executor.shutdown(wait=False)
+        return ()
+
     async def write(self, batch: Sequence[Message]) -> None:
         """One transaction: schema, events, objects. The file is opened for it if it is not open."""
         if self._closing is not None:
@@ -89,24 +115,54 @@ class DuckdbWarehouse:
         await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     def _open(self) -> None:
-        with _turns[self._file].lock, self._named_failures():
+        turn = _turns[self._file]
+        with turn.lock, self._named_failures():
+            if not turn.holders:
+                self._make()
+                turn.inode = _inode(self._file)
+            elif self._was_moved():
+                raise SinkUnavailable(
+                    f"DuckDB warehouse {self._file}: it was moved away; a new one is made when no sink has it open."
+                )
             self._connection = connect(self._file)
+            turn.holders.add(self)
             self._tables = Tables(self._connection)
             self._tables.load()
+
+    def _make(self) -> None:
+        """The file is there, as a whole: DuckDB cannot open what it began on a full disk, or before it was killed."""
+        with file_or_stand_in(self._file) as file:
+            if file != self._file:
+                connect(file).close()
+                with contextlib.suppress(OSError):  # another process was faster, or there are no links: made in place
+                    os.link(file, self._file)
+
+    def _try(self) -> None:
+        with file_or_stand_in(self._file) as file, _turns[self._file].lock, self._named_failures():
+            self._connection = _connect_patiently(file)
+            for statement in _TRIAL:
+                self._connection.execute(statement)
+            self._close()
 
     def _close(self) -> None:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        _turns[self._file].holders.discard(self)
 
     def _write(self, batch: Sequence[Message]) -> None:
-        if self._connection is None:
-            try:
+        try:
+            if self._connection is None or self._was_moved():
+                self._close()
                 self._open()
-            except ConfigError as error:  # it was right when the sink was entered, and may be again
-                raise SinkUnavailable(str(error)) from error
-        with _turns[self._file].lock:
-            self._write_rows(batch, _turns[self._file])
+            with _turns[self._file].lock:
+                self._write_rows(batch, _turns[self._file])
+        except ConfigError as error:  # it was right when the sink was entered, and may be again
+            raise SinkUnavailable(str(error)) from error
+
+    def _was_moved(self) -> bool:
+        """The path leads elsewhere than to the open file, which then nobody would find again."""
+        return _inode(self._file) != _turns[self._file].inode
 
     def _write_rows(self, batch: Sequence[Message], turn: _Turn) -> None:
         assert self._connection is not None
@@ -132,3 +188,22 @@ class DuckdbWarehouse:
             if failure is None:
                 raise
             raise failure from error
+
+
+def _inode(file: Path) -> int | None:
+    """`None` for a file that is not there."""
+    with contextlib.suppress(FileNotFoundError):
+        return file.stat().st_ino
+    return None
+
+
+def _connect_patiently(file: Path) -> duckdb.DuckDBPyConnection:
+    """Errors: `duckdb.Error`, also when another process has the file open all the time."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            return connect(file)
+        except duckdb.IOException as error:
+            if not is_lock(error) or time.monotonic() >= deadline:
+                raise
+        time.sleep(_POLL_S)

@@ -3,7 +3,7 @@
 import contextlib
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -36,6 +36,8 @@ _RETRY_S: Final = timedelta(seconds=20)
 
 _UNCONDITIONAL: Final = "the server writes no object on a condition (If-Match, If-None-Match): rows would be lost"
 _REFUSED: Final = (PermissionDeniedError, UnauthenticatedError)
+_TEXTS_OF_REFUSALS: Final = ("status code: 403", "status code: 401", "code: AccessDenied")
+"""Of lists and of deletions the errors are generic; these are texts of obstore 0.12."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,10 @@ class Address:
 
     def __str__(self) -> str:
         return self.url
+
+
+class _Refused(SinkUnavailable):
+    """The credentials are wrong, or a right is missing."""
 
 
 class Bucket:
@@ -72,10 +78,33 @@ class Bucket:
         if is_taken_twice:
             raise SinkUnavailable(f"Parquet warehouse {self._address}: {_UNCONDITIONAL}.")
 
+    def what_is_missing(self) -> Sequence[str]:
+        """See `Store`. Each right is tried on an object that is gone in the end, then the rest by `open`."""
+        self._store = _s3(self._address)
+        key = f"_scratch/{secrets.token_hex(8)}"
+        trials: dict[str, Callable[[], object]] = {
+            "PutObject": lambda: self.put(key, b""),
+            "GetObject": lambda: self.read(key),
+            "ListBucket": lambda: self.list("_scratch/"),
+            "DeleteObject": lambda: self.delete([key]),
+        }
+        refused = [right for right, trial in trials.items() if _is_refused(trial)]
+        if len(refused) in (0, len(trials)):  # all: it is not about rights, or there are none
+            self.open()
+            return []
+        return [f"A right is missing: allow s3:{right} for {self._address}." for right in refused]
+
     @contextlib.contextmanager
     def scratch(self) -> Iterator[Path]:
         """See `Store`."""
-        with tempfile.TemporaryDirectory(prefix="hookmill-parquet-", ignore_cleanup_errors=True) as name:
+        try:
+            folder = tempfile.TemporaryDirectory(prefix="hookmill-parquet-", ignore_cleanup_errors=True)
+        except OSError as error:
+            raise SinkUnavailable(
+                f"Parquet warehouse {self._address}: no file can be made in {tempfile.gettempdir()}, where merges "
+                f"have theirs: {error.strerror}."
+            ) from error
+        with folder as name:
             yield Path(name)
 
     def exclusive(self) -> contextlib.AbstractContextManager[bool]:
@@ -136,7 +165,16 @@ class Bucket:
         try:
             yield
         except (BaseError, OSError) as error:
-            raise SinkUnavailable(f"Parquet warehouse {self._address}: {_reason(error)}.") from error
+            failure = _Refused if _is_refusal(error) else SinkUnavailable
+            raise failure(f"Parquet warehouse {self._address}: {_reason(error)}.") from error
+
+
+def _is_refused(trial: Callable[[], object]) -> bool:
+    try:
+        trial()
+    except _Refused:
+        return True
+    return False
 
 
 def _s3(address: Address) -> S3Store:
@@ -157,14 +195,16 @@ def _s3(address: Address) -> S3Store:
     )
 
 
+def _is_refusal(error: Exception) -> bool:
+    return isinstance(error, _REFUSED) or any(text in str(error) for text in _TEXTS_OF_REFUSALS)
+
+
 def _reason(error: Exception) -> str:
     """What failed, without the server's answer, which may quote credentials."""
     text = str(error)
     if "NoSuchBucket" in text:
         return "the bucket does not exist: create it"
-    if (
-        isinstance(error, _REFUSED) or "status code: 403" in text or "status code: 401" in text
-    ):  # of lists it is generic
+    if _is_refusal(error):
         return "S3 refuses the credentials, or a right is missing: s3:ListBucket, GetObject, PutObject, DeleteObject"
     if isinstance(error, NotSupportedError) or "NotImplemented" in text:
         return _UNCONDITIONAL

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Final
 
 import duckdb
+import msgspec
 
-from sinks.contract import SinkUnavailable
+from sinks.contract import Message, SinkUnavailable
 from sinks.rows import Layout
 from sinks.rules import Rules
 from sinks.schema import TableKey, TableKind
@@ -56,7 +57,7 @@ def _chunks(store: Store) -> list[list[str]]:
 
 def _merge_chunk(store: Store, keys: Sequence[str], rules: Rules) -> Columns:
     for _ in range(_ATTEMPTS):
-        batches = [inbox.unpack(content) for content in map(store.read, keys) if content is not None]
+        batches = [batch for batch in (_batch(store, key) for key in keys) if batch is not None]
         try:
             columns = _merge(store, layouts(batches, rules)) if batches else {}
         except _Overtaken:
@@ -64,6 +65,16 @@ def _merge_chunk(store: Store, keys: Sequence[str], rules: Rules) -> Columns:
         store.delete(keys)
         return columns
     raise SinkUnavailable(f"Parquet warehouse {store}: others replace the same files all the time.")
+
+
+def _batch(store: Store, key: str) -> list[Message] | None:
+    content = store.read(key)
+    try:
+        return None if content is None else inbox.unpack(content)
+    except msgspec.DecodeError as error:
+        raise SinkUnavailable(
+            f"Parquet warehouse {store}: {key} is damaged, or no batch of this warehouse: move it away ({error})."
+        ) from error
 
 
 def _merge(store: Store, found: Sequence[Layout]) -> Columns:
@@ -99,11 +110,20 @@ class _Merge:
         fetched = self._store.fetch(key_of(table), self._scratch)
         self._versions[table] = None if fetched is None else fetched.version
         if fetched is not None:
-            self._workspace.adopt(table, fetched.file)
+            self._adopt(table, key_of(table), fetched.file)
             return
         others = self._store.list(folder_of(table)) if table.kind is TableKind.EVENTS else []
         if others and (newest := self._store.fetch(others[-1].key, self._scratch)) is not None:
-            self._workspace.adopt(table, newest.file, empty=True)  # a column has one type in all files
+            self._adopt(table, others[-1].key, newest.file, empty=True)  # a column has one type in all files
+
+    def _adopt(self, table: TableKey, key: str, file: Path, *, empty: bool = False) -> None:
+        try:
+            self._workspace.adopt(table, file, empty=empty)
+        except duckdb.Error as error:
+            raise SinkUnavailable(
+                f"Parquet warehouse {self._store}: the files cannot be merged: {key} cannot be read, or is no file of "
+                f"this warehouse: restore it, or move it away ({reason_of(error)})."
+            ) from error
 
     def _older(self, layout: Layout) -> list[TableKey]:
         """Where older versions of events may be that a recompute made: any event table of the source, same hours."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from hookmill.telemetry import get_logger
 from sinks.contract import Message, SinkUnavailable
@@ -17,6 +17,8 @@ from sinks.warehouses.parquet import inbox
 from sinks.warehouses.parquet.merging import CHUNK_BYTES, merge_inbox
 from sinks.warehouses.parquet.parts import ruled, table_of
 from sinks.warehouses.parquet.store import Store
+
+T = TypeVar("T")
 
 logger = get_logger(__name__)
 
@@ -68,6 +70,14 @@ class ParquetWarehouse:
         finally:
             self._executor.shutdown(wait=False)
 
+    async def check(self) -> Sequence[str]:
+        """See `Checkable`: a file was written, read and deleted."""
+        self._executor = ThreadPoolExecutor(1, "parquet")
+        try:
+            return await self._in_thread(self._store.what_is_missing)
+        finally:
+            self._executor.shutdown(wait=False)
+
     async def write(self, batch: Sequence[Message]) -> None:
         """The batch is a file of the inbox; it is merged too if it is time."""
         await self._in_thread(lambda: self._write(batch))
@@ -79,9 +89,9 @@ class ParquetWarehouse:
             with contextlib.suppress(SinkUnavailable):  # told by the next write, or by the next merge that works
                 await self._in_thread(self._merge_if_due)
 
-    async def _in_thread(self, work: Callable[[], None]) -> None:
+    async def _in_thread(self, work: Callable[[], T]) -> T:
         assert self._executor is not None
-        await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
 
     def _open(self) -> None:
         self._store.open()

@@ -1,6 +1,6 @@
 """Where the files are: what the Parquet warehouse needs of a folder or bucket."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -25,6 +25,10 @@ class Store(Protocol):
 
     def open(self) -> None:
         """The root can be used."""
+        ...
+
+    def what_is_missing(self) -> Sequence[str]:
+        """Rights that are missing, a sentence each, of a store that is not opened. What was tried has left nothing."""
         ...
 
     def scratch(self) -> AbstractContextManager[Path]:

@@ -33,6 +33,9 @@ _TOMBSTONES: Final = "hookmill.tombstones"
 _MEMORY: Final = "memory"
 """What DuckDB calls a database that has no file."""
 
+_KEYS: Final = {TableKind.EVENTS: {"id"}, TableKind.OBJECTS: {"id", VERSIONS}}
+"""Columns that each table of ours has. All of them are text."""
+
 # ruff: noqa: S608 names go through `quoted`, texts through `_text`
 
 
@@ -55,12 +58,15 @@ class Workspace:
         return {key: frozenset(columns) for key, columns in self._tables.columns.items()}
 
     def adopt(self, key: TableKey, file: Path, *, empty: bool = False) -> None:
-        """The file is a table; with `empty`, one that has its columns only."""
+        """The file is a table; with `empty`, one that has its columns only. A file with foreign columns is an error."""
         table = Table(_MEMORY, key.schema, key.name)
         self._connection.execute(create_schema(table))
         rows = f"read_parquet({_text(str(file))})"
         limit = " LIMIT 0" if empty else ""
         self._connection.execute(f"CREATE TABLE {quoted(*table)} AS SELECT * FROM {rows}{limit}")
+        found = self._connection.execute(f"DESCRIBE {quoted(*table)}").fetchall()
+        if missing := _KEYS[key.kind] - {name for name, type_name, *_ in found if type_name == "VARCHAR"}:
+            raise duckdb.InvalidInputException(f"it has no column {min(missing)} of text")
         self._connection.execute(INSERT_CATALOG, [key.schema, key.name, *key])
         if key.kind is TableKind.OBJECTS and not empty:
             self._adopt_tombstones(key, file)

@@ -20,6 +20,7 @@ from sinks.warehouses.sqlite.objects import write_objects
 from sinks.warehouses.sqlite.statements import TRIAL, delete_older, insert_event
 from sinks.warehouses.sqlite.tables import Tables
 from sinks.warehouses.sqlite.values import fitted
+from sinks.warehouses.stand_in import file_or_stand_in
 
 _ROOM_BYTES: Final = 1_048_576
 """What opening needs at least: SQLite maps a new index of its write-ahead log into memory, 32 KiB, and on a full ext4
@@ -65,8 +66,11 @@ class SqliteWarehouse:
     async def check(self) -> Sequence[str]:
         """See `Checkable`: a table was made and dropped, each durably, so that a full disk is noticed. Errors say the
         rest."""
-        async with self:
+        self._executor = ThreadPoolExecutor(1, f"sqlite {self._file.name}")
+        try:
             await self._in_thread(self._try)
+        finally:
+            await self._close_all()
         return ()
 
     async def write(self, batch: Sequence[Message]) -> None:
@@ -85,10 +89,7 @@ class SqliteWarehouse:
     def _open(self) -> None:
         self._require_room()
         with self._named_failures():
-            connection = sqlite3.connect(
-                self._file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256
-            )
-            self._connection = connection
+            self._connection = connection = _connect(self._file)
             for pragma in _PRAGMAS:
                 connection.execute(pragma)
             with self._transaction(connection):
@@ -97,10 +98,12 @@ class SqliteWarehouse:
             self._inode = self._file.stat().st_ino
 
     def _try(self) -> None:
-        assert self._connection is not None
-        with self._named_failures():
+        self._require_room()
+        with file_or_stand_in(self._file) as file, self._named_failures():
+            self._connection = _connect(file)
             for statement in TRIAL:
                 self._connection.execute(statement)
+            self._close()
 
     def _close(self) -> None:
         if self._connection is not None:
@@ -175,6 +178,13 @@ class SqliteWarehouse:
             if failure is None:
                 raise
             raise failure from error
+
+
+def _connect(file: Path) -> sqlite3.Connection:
+    """A connection that commits each statement. Errors: `sqlite3.Error`."""
+    return sqlite3.connect(
+        file, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
 
 
 def _by_columns(rows: Iterable[Row]) -> Iterator[tuple[tuple[str, ...], list[tuple[Scalar, ...]]]]:
