@@ -22,6 +22,8 @@ from tests.sinks.messages import event, event_record, object_record, write
 from tests.sinks.test_worker import TOPICS, drained
 from tests.sinks.worker_process import NAMES, log_in, worker
 
+pytestmark = pytest.mark.kills
+
 SEED = 20_261_123
 RECORDS = 12_000
 OBJECTS = 3_000
