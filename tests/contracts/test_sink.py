@@ -1,14 +1,16 @@
 """The contract of `sinks.contract.Sink` for warehouses: every one passes this suite on its real engine."""
 
 import asyncio
+import contextlib
 import random
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 import pytest
@@ -32,6 +34,8 @@ from tests.sinks.duckdb_file import traced
 from tests.sinks.messages import RECEIVED_AT, deletion, event, write
 from tests.sinks.parquet_files import rows as parquet_rows
 from tests.sinks.parquet_files import tables as parquet_tables
+
+T = TypeVar("T")
 
 SEED = 20_261_123
 STANDARD = {"received_at": RECEIVED_AT}
@@ -567,15 +571,17 @@ async def test_several_workers_make_the_same_tables_and_columns_at_the_same_time
         for number in range(table * 5, table * 5 + 5)
     ]
 
+    async def patiently(act: Callable[[], Awaitable[T]]) -> T:
+        """As the worker of a sink: the same again while it is unavailable."""
+        while True:
+            with contextlib.suppress(SinkUnavailable):
+                return await act()
+
     async def work() -> None:
-        async with warehouse.sink() as sink:
+        async with contextlib.AsyncExitStack() as stack:
+            sink = await patiently(lambda: stack.enter_async_context(warehouse.sink()))
             for batch in batches:
-                while True:
-                    try:
-                        await sink.write(batch)
-                        break
-                    except SinkUnavailable:  # as its worker: the same batch again
-                        continue
+                await patiently(partial(sink.write, batch))
 
     async with asyncio.TaskGroup() as workers:
         for _ in range(3):
