@@ -93,8 +93,15 @@ class Delivery:
                 raise
             except Exception as bug:
                 self._metrics.failed.inc()
-                logger.exception("sink.failed", sink=self._name, messages=len(messages))
-                if len(messages) == 1:
+                is_found = len(messages) == 1
+                logger.warning(
+                    "sink.failed",
+                    sink=self._name,
+                    messages=len(messages),
+                    error_class=type(bug).__name__,
+                    exc_info=is_found,  # once is enough
+                )
+                if is_found:
                     batch.refuse_next(_crash(bug))
                 at_most = max(1, len(messages) // 2)
                 await self.close()  # nobody knows what state it is in

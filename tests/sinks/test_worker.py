@@ -450,8 +450,13 @@ async def test_a_message_on_which_the_sink_fails_is_found_and_comes_again_while_
             raise ZeroDivisionError("with a secret")
 
     await stage.send(Topic.OBJECTS, *(object_record(write(str(n), n, {"a": n})) for n in range(100)))
+    worker = stage.worker(Scripted(SqliteWarehouse(stage.file), break_down))
+    with capture_logs() as lines:  # tracebacks take seconds to print in the form of tests
+        async with running([worker]):
+            await drained(worker)
+    failed = [line for line in lines if line["event"] == "sink.failed"]
+    assert [line["messages"] for line in failed if line["exc_info"]] == [1, 1, 1]
     async with running([worker := stage.worker(Scripted(SqliteWarehouse(stage.file), break_down))]):
-        await drained(worker)
         delayed = await stage.read(Topic.DELAY_5S, 3)
 
         assert rows(stage.file, "pipedrive__deals").keys() == {str(n) for n in range(100)} - bad
