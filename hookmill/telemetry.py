@@ -25,7 +25,11 @@ def configure_logging(config: LoggingConfig) -> None:
     ]
     renderer: structlog.typing.Processor
     if is_console:
-        renderer = structlog.dev.ConsoleRenderer(event_key="action", colors=sys.stderr.isatty())
+        renderer = structlog.dev.ConsoleRenderer(
+            event_key="action",
+            colors=sys.stderr.isatty(),
+            exception_formatter=structlog.dev.plain_traceback,  # the default shows variables, payloads and secrets too
+        )
     else:
         renderer = structlog.processors.JSONRenderer()
     tail: list[structlog.typing.Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
