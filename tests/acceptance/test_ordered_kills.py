@@ -77,17 +77,18 @@ class Trial:
 
     async def send_and_kill(self, kills: int) -> None:
         """Webhooks come all the time; one process after another is killed and started again."""
+        is_over = asyncio.Event()  # not cancelled: nobody would know what of the last send arrived
         async with asyncio.TaskGroup() as group:
-            sending = group.create_task(self._send_on())
+            group.create_task(self._send_until(is_over))
             for number in range(kills):
                 await asyncio.sleep(self.random.uniform(0.5, 2.5))
                 victim = self.workers[number % len(self.workers)]
                 victim.kill()
                 await asyncio.to_thread(victim.start)
-            sending.cancel()
+            is_over.set()
 
-    async def _send_on(self) -> None:
-        while True:
+    async def _send_until(self, is_over: asyncio.Event) -> None:
+        while not is_over.is_set():
             await self.send(10)
             await asyncio.sleep(0.1)
 
