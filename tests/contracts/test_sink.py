@@ -6,7 +6,7 @@ import random
 import re
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -560,6 +560,28 @@ async def test_a_column_loses_nothing_whatever_came_first(warehouse: Warehouse, 
     assert (row["value_first_name"], row["value_n"]) == ("Ann", 1)
 
 
+async def _write_at_once(
+    open_sink: Callable[[], AbstractAsyncContextManager[Sink]], batches: Sequence[Sequence[Message]]
+) -> None:
+    """Three workers write the same batches."""
+
+    async def patiently(act: Callable[[], Awaitable[T]]) -> T:
+        """As the worker of a sink: the same again while it is unavailable."""
+        while True:
+            with contextlib.suppress(SinkUnavailable):
+                return await act()
+
+    async def work() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            sink = await patiently(lambda: stack.enter_async_context(open_sink()))
+            for batch in batches:
+                await patiently(partial(sink.write, batch))
+
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(3):
+            workers.create_task(work())
+
+
 async def test_several_workers_make_the_same_tables_and_columns_at_the_same_time(warehouse: Warehouse) -> None:
     """Each table and each column is new to all of them."""
     batches = [
@@ -571,21 +593,7 @@ async def test_several_workers_make_the_same_tables_and_columns_at_the_same_time
         for number in range(table * 5, table * 5 + 5)
     ]
 
-    async def patiently(act: Callable[[], Awaitable[T]]) -> T:
-        """As the worker of a sink: the same again while it is unavailable."""
-        while True:
-            with contextlib.suppress(SinkUnavailable):
-                return await act()
-
-    async def work() -> None:
-        async with contextlib.AsyncExitStack() as stack:
-            sink = await patiently(lambda: stack.enter_async_context(warehouse.sink()))
-            for batch in batches:
-                await patiently(partial(sink.write, batch))
-
-    async with asyncio.TaskGroup() as workers:
-        for _ in range(3):
-            workers.create_task(work())
+    await _write_at_once(warehouse.sink, batches)
 
     assert warehouse.tables("pipedrive").keys() == {
         "tracks",
@@ -889,19 +897,7 @@ async def test_several_workers_write_one_history_at_the_same_time(historian: His
     writes = [write(f"d{number % 3}", number, {f"p{number}": number, "q": number}) for number in range(12)]
     batches = [writes[number : number + 4] for number in range(0, 12, 4)]
 
-    async def work() -> None:
-        async with historian.sink(HISTORY) as sink:
-            for batch in batches:
-                while True:
-                    try:
-                        await sink.write(batch)
-                        break
-                    except SinkUnavailable:  # as its worker: the same batch again
-                        continue
-
-    async with asyncio.TaskGroup() as workers:
-        for _ in range(3):
-            workers.create_task(work())
+    await _write_at_once(lambda: historian.sink(HISTORY), batches)
 
     assert history(historian) == _told(writes, Merge.PROPERTIES)
 
