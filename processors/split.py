@@ -86,7 +86,6 @@ class _Common(msgspec.Struct, frozen=True, gc=False):
 
     webhook: Webhook
     received_at: str
-    received_at_json: msgspec.Raw
     headers: Headers
     generation: int
 
@@ -97,9 +96,8 @@ def split(webhook: Webhook, function: Function, outcome: Outcome) -> Outputs:
     The same webhook and output give the same records, byte for byte, so a repeated delivery repeats no effect.
     Errors: `InvalidOutput`, `OutputTooLarge`; then nothing of the invocation may be sent.
     """
-    received_at = webhook.received_at
     generation = 0 if webhook.replay is None else webhook.replay.generation
-    common = _Common(webhook, received_at, _quoted(received_at), _headers(webhook, function), generation)
+    common = _Common(webhook, webhook.received_at, _headers(webhook, function), generation)
     return Outputs(
         [_event(common, index, raw) for index, raw in enumerate(outcome.events)],
         [_object(common, index, raw) for index, raw in enumerate(outcome.objects)],
@@ -168,8 +166,8 @@ def _completed(common: _Common, what: str, raw: msgspec.Raw, own_id: str) -> tup
     if timestamp is None and given is not None and bytes(given) != _NULL:
         fields["originalTimestamp"] = given
     fields["messageId"] = _quoted(own_id)
-    fields["timestamp"] = common.received_at_json if timestamp is None else _quoted(timestamp)
-    fields["receivedAt"] = common.received_at_json
+    fields["timestamp"] = _quoted(timestamp or common.received_at)
+    fields["receivedAt"] = _quoted(common.received_at)
     return fields, own_id
 
 

@@ -95,7 +95,7 @@ def infer_type(value: Scalar) -> ColumnType:
             return ColumnType.TEXT
 
 
-def type_for(column: str, value: Scalar) -> ColumnType:
+def _type_for(column: str, value: Scalar) -> ColumnType:
     """The type that the column gets from its first value; ids are text, whatever they look like."""
     return ColumnType.TEXT if column == OBJECT_ID_COLUMN else infer_type(value)
 
@@ -114,7 +114,7 @@ class SchemaPlan:
         known = self._known.get(key)
         if known is not None and row.keys() <= known:
             return
-        new = {column: type_for(column, value) for column, value in row.items() if value is not None}
+        new = {column: _type_for(column, value) for column, value in row.items() if value is not None}
         if known is None:
             if self._tables[key.schema] >= MAX_TABLES:
                 raise SchemaLimit(

@@ -23,8 +23,7 @@ from tests.processes import Process, free_port, run_hookmill, started, wait_unti
 
 WEBHOOKS = 10_000
 CONNECTIONS = 16
-KILL_AT = {"ingest": 0.25, "process": 0.5, "sink": 0.75}
-"""When so much of the webhooks is accepted."""
+KILL_AT = {"ingest": 2_500, "process": 5_000, "sink": 7_500}
 
 FUNCTION = """
 async function onRequest(request) {
@@ -101,7 +100,7 @@ async def run_with_kills(folder: Path, environment: dict[str, str], seed: int) -
     token = TokenFile(folder).get("count")
     load = Load(f"http://127.0.0.1:{port}/v1/webhooks/{token}", seed)
     with started(*processes.values()):
-        await load.run({int(share * WEBHOOKS): kill_and_restart(name) for name, share in KILL_AT.items()})
+        await load.run({count: kill_and_restart(name) for name, count in KILL_AT.items()})
         warehouse = folder / "data" / "warehouse.db"
         await asyncio.to_thread(
             wait_until, lambda: missing_rows(warehouse, load) == 0, 90, "every accepted webhook has its row and event"

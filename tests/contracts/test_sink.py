@@ -254,22 +254,20 @@ class _ClickHouse:
 )
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
     match request.param:
-        case "clickhouse":
-            return _ClickHouse(request.getfixturevalue("clickhouse_engine"))
-        case "postgres":
-            return _Postgres(request.getfixturevalue("postgres_server"))
-        case "duckdb":
-            return _Duckdb(tmp_path)
         case "parquet":
             return _Parquet(Folder(tmp_path), tmp_path)
         case "s3":
             return _Parquet(request.getfixturevalue("s3_server").empty_bucket(), tmp_path)
         case _:
-            return _Sqlite(tmp_path)
+            return _database(request, tmp_path)
 
 
 @pytest.fixture(params=["sqlite", "postgres", "duckdb", pytest.param("clickhouse", marks=pytest.mark.clickhouse)])
 def historian(request: pytest.FixtureRequest, tmp_path: Path) -> Historian:
+    return _database(request, tmp_path)
+
+
+def _database(request: pytest.FixtureRequest, tmp_path: Path) -> Historian:
     match request.param:
         case "clickhouse":
             return _ClickHouse(request.getfixturevalue("clickhouse_engine"))

@@ -21,6 +21,7 @@ from sinks.rules import DEFAULT, Rules
 from sinks.warehouses.duckdb.connection import connect
 from sinks.warehouses.duckdb.failures import failure_of, is_lock
 from sinks.warehouses.duckdb.staging import Writer
+from sinks.warehouses.duckdb.statements import TRIAL
 from sinks.warehouses.duckdb.tables import Tables
 from sinks.warehouses.stand_in import file_or_stand_in
 
@@ -30,13 +31,6 @@ _IDLE_S: Final = 1.0
 _PATIENCE_S: Final = 2 * _IDLE_S
 """How long a check waits for a file that another process has open: a worker that gets no batch closes it by then."""
 _POLL_S: Final = 0.05
-
-_TRIAL: Final = (
-    'CREATE OR REPLACE TABLE main."_hookmill_check" ("id" VARCHAR)',
-    """INSERT INTO main."_hookmill_check" VALUES ('1')""",
-    'DROP TABLE main."_hookmill_check"',
-)
-"""What a check does, each statement durably; the last leaves nothing of the others."""
 
 
 class _Turn:
@@ -140,7 +134,7 @@ class DuckdbWarehouse:
     def _try(self) -> None:
         with file_or_stand_in(self._file) as file, _turns[self._file].lock, self._named_failures():
             self._connection = _connect_patiently(file)
-            for statement in _TRIAL:
+            for statement in TRIAL:
                 self._connection.execute(statement)
             self._close()
 

@@ -68,6 +68,13 @@ WHERE database_name = current_database() AND NOT internal AND contains(lower("sq
 )"""
 """Of others: those of histories are made again when a column changes."""
 
+TRIAL: Final = (
+    'CREATE OR REPLACE TABLE main."_hookmill_check" ("id" VARCHAR)',
+    """INSERT INTO main."_hookmill_check" VALUES ('1')""",
+    'DROP TABLE main."_hookmill_check"',
+)
+"""What a check does, each statement durably; the last leaves nothing of the others."""
+
 TYPE_NAMES: Final = {
     ColumnType.INTEGER: "BIGINT",
     ColumnType.REAL: "DOUBLE",
