@@ -5,7 +5,6 @@ import base64
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import uuid
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from console.kafka_parts import find_jars, find_java
+from console.ports import free_port
 from hookmill.config import KafkaConfig
 from hookmill.errors import ConfigError, LogUnavailable
 from hookmill.log.kafka import wait_until_ready
@@ -166,7 +166,7 @@ class LocalKafka:
         return self._data_dir / "server.properties"
 
     def _write_properties(self) -> None:
-        self._port = self._port or _free_port()
+        self._port = self._port or free_port()
         controller, quorum = self._quorum()
         properties = {
             **_FIXED_PROPERTIES,
@@ -185,7 +185,7 @@ class LocalKafka:
     def _quorum(self) -> tuple[str, Mapping[str, str]]:
         """Address of this node's controller, and the properties that name all of them."""
         if self._seat is None:
-            controller = f"127.0.0.1:{_free_port()}"
+            controller = f"127.0.0.1:{free_port()}"
             # Needed even for a node that is formatted as standalone.
             return controller, {"controller.quorum.bootstrap.servers": controller}
         node_id, ports = self._seat.node_id, self._seat.controller_ports
@@ -252,10 +252,3 @@ def _guard(process_group: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603
         ["/bin/sh", "-c", script, "guard", str(process_group)], stdin=subprocess.PIPE, start_new_session=True
     )
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

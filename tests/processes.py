@@ -1,10 +1,11 @@
 """Processes of the command `hookmill` for tests: started, watched until ready, killed, read."""
 
 import contextlib
+import itertools
 import os
+import random
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from typing import TypeVar
 
 import pytest
 
+from console.ports import LISTENABLE, first_free
 from hookmill.errors import ConfigError
 
 T = TypeVar("T")
@@ -29,10 +31,19 @@ STOP_DEADLINE_S = 25.0
 
 
 def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that was free a moment ago, which no other test run beside this one will choose."""
+    return first_free(_PORTS)
+
+
+def _ports_of_this_worker() -> Iterator[int]:
+    """Its share of the ports, from a place of its own in each run of the tests."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    share = LISTENABLE[worker % 8 :: 8]
+    start = random.randrange(len(share))
+    return itertools.cycle([*share[start:], *share[:start]])
+
+
+_PORTS = _ports_of_this_worker()
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

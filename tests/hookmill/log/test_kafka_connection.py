@@ -1,7 +1,6 @@
 """The Kafka engine where there is no Kafka to talk to."""
 
 import asyncio
-import socket
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from hookmill.config import KafkaConfig
 from hookmill.errors import ConfigError, LogUnavailable
 from hookmill.log.kafka import KafkaLog
 from hookmill.topics import TopicSpec
+from tests.processes import free_port
 
 SPEC = TopicSpec("t", 1, 1_000)
 
@@ -20,9 +20,7 @@ SPEC = TopicSpec("t", 1, 1_000)
 @pytest.fixture
 def closed_port() -> str:
     """An address on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{probe.getsockname()[1]}"
+    return f"127.0.0.1:{free_port()}"
 
 
 @pytest.fixture

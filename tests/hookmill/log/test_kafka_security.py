@@ -1,7 +1,6 @@
 """TLS and SASL against a real Kafka that asks for both."""
 
 import gc
-import socket
 import subprocess
 import warnings
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from hookmill.errors import LogUnavailable
 from hookmill.log.kafka import KafkaLog
 from hookmill.records import NewRecord
 from hookmill.topics import DAY_MS, TopicSpec
+from tests.processes import free_port
 
 pytestmark = [
     pytest.mark.kafka,
@@ -54,7 +54,7 @@ class Guarded:
 def guarded(kafka_bootstrap: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     folder = tmp_path_factory.mktemp("guarded")
     store, authority = _certificate(folder)
-    plain, secure, controller = (f"127.0.0.1:{port}" for port in _free_ports(3))
+    plain, secure, controller = (f"127.0.0.1:{free_port()}" for _ in range(3))
     listeners = f"PLAINTEXT://{plain},SECURE://{secure}"
     login = f'org.apache.kafka.common.security.plain.PlainLoginModule required user_alice="{PASSWORD}";'
     properties = {
@@ -118,11 +118,3 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
         [keytool, "-exportcert", "-rfc", "-file", authority, *common], check=True, capture_output=True, timeout=60
     )
     return store, authority
-
-
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [probe.getsockname()[1] for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports
