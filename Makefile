@@ -10,6 +10,8 @@ DLT := $(VENV)/dlt
 S3 := $(VENV)/s3
 # The tests wait for other processes more than they compute: more of them than cores.
 WORKERS ?= 3
+# Containers tend to set it: every one of the hundreds of processes that tests start would compile all it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help run test test-more test-nightly faults faults-long check format bench lock clean
 
