@@ -11,7 +11,7 @@ from hookmill.log.contract import Log
 from hookmill.records import TopicPartition
 from hookmill.topics import DAY_MS, TopicSpec
 from tests.contracts.engines import Engine
-from tests.contracts.reading import numbered, numbers, read, send
+from tests.contracts.reading import DEADLINE_S, numbered, numbers, read, send
 
 DeleteTopic = Callable[[str], Awaitable[None]]
 
@@ -33,7 +33,7 @@ async def delete_topic(engine: Engine) -> AsyncIterator[DeleteTopic]:
 
     async def delete(topic: str) -> None:
         await admin.delete_topics([topic])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(DEADLINE_S):
             while topic in await admin.list_topics():
                 await asyncio.sleep(0.05)
 
