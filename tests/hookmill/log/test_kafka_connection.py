@@ -15,6 +15,7 @@ from hookmill.topics import TopicSpec
 from tests.processes import free_port
 
 SPEC = TopicSpec("t", 1, 1_000)
+DEFAULT_DEADLINE_S = KafkaConfig().connect_timeout_s
 
 
 @pytest.fixture
@@ -36,8 +37,12 @@ async def silent_port() -> AsyncIterator[str]:
 
 
 @pytest.mark.parametrize("what", ["sender", "reader", "topics"])
-async def test_brokers_that_are_away_are_named_within_the_deadline(what: str, closed_port: str) -> None:
-    log = KafkaLog(KafkaConfig(bootstrap_servers=closed_port, connect_timeout_s=0.5))
+async def test_brokers_that_are_away_are_named_within_the_deadline(
+    what: str, closed_port: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The second knock is refused a second before the deadline: on a busy machine the reason is still told in time.
+    monkeypatch.setattr("hookmill.log.kafka.cluster._KNOCK_PAUSE_S", 1.0)
+    log = KafkaLog(KafkaConfig(bootstrap_servers=closed_port, connect_timeout_s=2))
     began = time.monotonic()
 
     with pytest.raises(LogUnavailable) as refusal:
@@ -46,7 +51,7 @@ async def test_brokers_that_are_away_are_named_within_the_deadline(what: str, cl
     assert closed_port in str(refusal.value)
     assert "Connection refused" in str(refusal.value)
     assert "HOOKMILL_KAFKA__BOOTSTRAP_SERVERS" in str(refusal.value)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < DEFAULT_DEADLINE_S
 
 
 @pytest.mark.parametrize("what", ["sender", "reader", "topics"])
@@ -57,7 +62,7 @@ async def test_brokers_that_do_not_answer_are_given_up_at_the_deadline(what: str
     with pytest.raises(LogUnavailable, match=silent_port):
         await _use(log, what)
 
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < DEFAULT_DEADLINE_S
 
 
 @pytest.mark.parametrize("servers", ["kafka:nine", "127.0.0.1:99999", ":", ",,"])

@@ -19,6 +19,8 @@ from hookmill.log.kafka.sender import KafkaSender
 from hookmill.records import NewRecord
 from hookmill.topics import DAY_MS, MAX_RECORD_BYTES, TopicSpec
 
+DEADLINE_S = 40.0
+
 # A connection that aiokafka 0.14 makes while its broker goes away is lost to it; the collector closes it and says so.
 pytestmark = [pytest.mark.kafka, pytest.mark.filterwarnings("ignore::ResourceWarning")]
 
@@ -50,7 +52,7 @@ async def test_a_missing_topic_is_reported_at_once_and_not_created(log: KafkaLog
             with pytest.raises(TopicMissing, match=name):
                 await sender.send(name, [NewRecord(b"x")])
 
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 20  # aiokafka would wait for a minute
     with pytest.raises(TopicMissing):
         async with log.reader([name], group=None):
             pass
@@ -121,7 +123,7 @@ async def test_a_limit_raised_again_is_noticed(
             await sender.send(name, [NewRecord(bytes(20_000))])
         await _set_max_message_bytes(kafka_bootstrap, name, 100_000)
 
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(DEADLINE_S):
             while True:
                 try:
                     await sender.send(name, [NewRecord(bytes(20_000))])
@@ -150,7 +152,7 @@ async def test_a_broker_that_went_away_costs_the_deadline_and_its_return_is_noti
     log = KafkaLog(KafkaConfig(bootstrap_servers=mortal.bootstrap_servers, send_timeout_s=1))
     await log.ensure_topics([TopicSpec(name, 1, DAY_MS)])
     async with log.sender() as sender:
-        await sender.send(name, [NewRecord(b"before")])
+        await _send_until_stored(sender, name, NewRecord(b"before"))
         mortal.kill()
 
         with pytest.raises(LogUnavailable, match="unknown"):
@@ -167,7 +169,7 @@ async def test_leaving_the_sender_ends_although_the_broker_is_away(mortal: Local
     log = KafkaLog(KafkaConfig(bootstrap_servers=mortal.bootstrap_servers, send_timeout_s=0.5))
     await log.ensure_topics([TopicSpec(name, 1, DAY_MS)])
     async with log.sender() as sender:
-        await sender.send(name, [NewRecord(b"before")])
+        await _send_until_stored(sender, name, NewRecord(b"before"))
         mortal.kill()
         with pytest.raises(LogUnavailable):
             await sender.send(name, [NewRecord(b"during")])
@@ -175,7 +177,7 @@ async def test_leaving_the_sender_ends_although_the_broker_is_away(mortal: Local
 
     took_s = time.monotonic() - began
     await asyncio.to_thread(mortal.start)
-    assert took_s < 4
+    assert took_s < 15  # aiokafka would wait until the broker is back
 
 
 @pytest.mark.kills
@@ -215,7 +217,7 @@ async def test_nothing_acknowledged_is_lost_when_the_broker_is_killed_under_load
 async def _values(log: KafkaLog, topic: str, at_least: int) -> list[bytes]:
     """Values on `topic`, all that are there and no fewer than asked for."""
     values: list[bytes] = []
-    async with log.reader([topic], group=None) as reader, asyncio.timeout(30):
+    async with log.reader([topic], group=None) as reader, asyncio.timeout(DEADLINE_S):
         ends = await reader.end_positions()
         while len(values) < max(at_least, sum(ends.values())):
             for span in await reader.poll(1):
@@ -224,7 +226,7 @@ async def _values(log: KafkaLog, topic: str, at_least: int) -> list[bytes]:
 
 
 async def _send_until_stored(sender: KafkaSender, topic: str, record: NewRecord) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(DEADLINE_S):
         while True:
             try:
                 return await sender.send(topic, [record])
@@ -233,7 +235,7 @@ async def _send_until_stored(sender: KafkaSender, topic: str, record: NewRecord)
 
 
 async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(DEADLINE_S):
         while not holds():
             await asyncio.sleep(0.01)
 
