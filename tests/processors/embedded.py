@@ -13,7 +13,7 @@ from hookmill.topics import Topic
 from processors.inputs import GROUP, WEBHOOK_TOPICS
 from tests.processors.parts import webhook_headers
 
-DEADLINE_S = 15.0
+DEADLINE_S = 60.0
 
 
 class EmbeddedLog:

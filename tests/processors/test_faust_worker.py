@@ -73,7 +73,7 @@ async def test_it_runs_the_function_and_ends_cleanly_on_sigterm(embedded: Embedd
         took_s = time.monotonic() - asked
 
     assert code == 0
-    assert took_s < 5.0
+    assert took_s < 15.0  # a drain may take 20 s
     message = json.loads(event.value or b"")
     assert (message["userId"], message["event"], message["properties"]) == ("u1", "Deal Won", {"currency": "EUR"})
     assert (json.loads(write.value or b"")["collection"], json.loads(write.value or b"")["id"]) == ("deals", "7")

@@ -18,6 +18,7 @@ A = TopicPartition("webhooks", 0)
 B = TopicPartition("webhooks", 1)
 SLOW_A = TopicPartition("slow", 0)
 SLOW_B = TopicPartition("slow", 1)
+DEADLINE_S = 30.0
 
 
 def span(partition: TopicPartition, offset: int) -> Span:
@@ -97,7 +98,7 @@ class Bench:
         self.reader = readers[0]
 
     async def next_span(self) -> Span:
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(DEADLINE_S):
             return await self.feeder.next_span()
 
     async def begin_next(self) -> Span:
@@ -106,7 +107,7 @@ class Bench:
         return begun
 
     async def next_slow_span(self) -> Span:
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(DEADLINE_S):
             return await self.feeder.next_slow_span()
 
     async def begin_next_slow(self) -> Span:
@@ -119,7 +120,7 @@ class Bench:
         self.feeder.end(finished)
 
     async def committed(self, positions: Mapping[TopicPartition, int]) -> None:
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(DEADLINE_S):
             while self.reader.committed != positions:
                 await asyncio.sleep(0.001)
 
@@ -171,7 +172,7 @@ async def test_a_full_feeder_goes_on_polling_without_reading(monkeypatch: pytest
 
     async with running(bench):
         first = await bench.begin_next()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(DEADLINE_S):
             while bench.reader.polls_while_paused < 2:
                 await asyncio.sleep(0.001)
         unread = len(bench.reader.script)
@@ -259,7 +260,7 @@ async def test_a_drain_finishes_what_has_begun_and_begins_nothing() -> None:
     async with running(bench):
         begun = await bench.begin_next()
         waiting = await bench.next_span()
-        drain = asyncio.create_task(bench.feeder.drain(1.0))
+        drain = asyncio.create_task(bench.feeder.drain(DEADLINE_S))
         await asyncio.sleep(0)
         may_begin = bench.feeder.begin(waiting)
         bench.finish(begun)
@@ -289,7 +290,7 @@ async def test_the_lag_of_owned_partitions_is_a_metric_until_they_go() -> None:
         return REGISTRY.get_sample_value("hookmill_processors_lag_records", labels)
 
     async with running(bench):
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(DEADLINE_S):
             while lag(A) is None:
                 await asyncio.sleep(0.001)
         owned = (lag(A), lag(B))

@@ -28,7 +28,8 @@ from tests.redelivery.bookkeeping import account
 from tests.redelivery.installation import Installation, install
 
 DEADLINE_S = 40.0
-DELAYS_S = (0.2, 0.2, 0.2, 0.2, 0.2)
+DELAYS_S = (0.2, 1.0, 3.0, 10.0, 10.0)
+"""The later ones leave time for a repair."""
 ORDERED = msgspec.structs.replace(SHOP, order_by="/key", retries=1)
 PARKING = msgspec.structs.replace(ORDERED, on_failure="park")
 

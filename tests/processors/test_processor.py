@@ -11,7 +11,7 @@ from hookmill.errors import LogFull, LogUnavailable, RecordTooLarge
 from hookmill.records import NewRecord, Record, Span
 from hookmill.registry import Registry
 from hookmill.topics import Topic
-from processors import hold
+from processors import hold, shares
 from processors.hold import Abandoned
 from processors.processor import RecordProcessor
 from processors.runtimes.contract import Code, Invocation, Outcome, Status
@@ -223,7 +223,8 @@ async def test_a_log_that_is_away_gets_the_same_records_when_it_is_back(no_delay
     assert sender.sent == steady.sent
 
 
-async def test_a_stop_ends_a_hold_at_once() -> None:
+async def test_a_stop_ends_a_hold_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hold, "DELAYS_S", (600.0,))  # longer than a test may take
     sender = KeepingSender()
     processor = processor_of(ScriptedPool(lambda code, invocation: Outcome(Status.INFRA, 0.0)), sender)
     work = asyncio.create_task(processor.process(span_of(slow_record())))
@@ -232,8 +233,7 @@ async def test_a_stop_ends_a_hold_at_once() -> None:
     processor.hold.abandon()
 
     with pytest.raises(ExceptionGroup) as raised:
-        async with asyncio.timeout(0.5):
-            await work
+        await work
     assert raised.value.subgroup(Abandoned) is not None
     assert sender.sent == {}
 
@@ -309,12 +309,13 @@ class BlockingPool(ScriptedPool):
         return await super().run(code, invocations)
 
 
-async def test_a_slow_source_does_not_hold_back_the_others_of_its_span() -> None:
+async def test_a_slow_source_does_not_hold_back_the_others_of_its_span(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shares, "BOUND_S", 60.0)  # its second webhook waits for the first, however busy the machine is
     sender, pool = KeepingSender(), BlockingPool()
     span = span_of(webhook_record(0, source="slow"), webhook_record(1), webhook_record(2, source="slow"))
 
     work = asyncio.create_task(processor_of(pool, sender).process(span))
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(30):
         while not sender.of(Topic.EVENTS):
             await asyncio.sleep(0)
     early = [report.source for report in sender.reports()]

@@ -135,7 +135,7 @@ async def test_a_replay_is_handed_out_in_parts_and_keeps_no_live_webhook_waiting
         feeder.end(span)
 
     try:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await work_on_next()
             await work_on_next()
             reader.script = [[span_at(live, 1)]]
