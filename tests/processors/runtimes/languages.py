@@ -20,10 +20,13 @@ class Twins:
     javascript: str
     python: str
 
-    def code(self, language: str, source: str | None = None, version: str = "1", **options: Any) -> Code:
-        """In one of them; of a source of its own unless named."""
+    def code(
+        self, language: str, source: str | None = None, version: str = "1", *, timeout_ms: int = 10_000, **options: Any
+    ) -> Code:
+        """In one of them; of a source of its own unless named, and with more time than a busy machine takes."""
         text = dedent(getattr(self, language)).lstrip("\n")
-        return Code(source or uuid4().hex, version, language, FILES[language], text, **options)
+        source = source or uuid4().hex
+        return Code(source, version, language, FILES[language], text, timeout_ms=timeout_ms, **options)
 
 
 def handlers(javascript: str, python: str) -> Twins:

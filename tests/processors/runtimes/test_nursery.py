@@ -11,8 +11,8 @@ from processors.runtimes.contract import Status
 from processors.runtimes.pool import ProcessPool
 from tests.processors.runtimes.languages import LANGUAGES, TRACK_NUMBER, Twins, events, handlers, numbered, statuses
 
-DEADLINE_S = 20.0
-SLOW = handlers("await new Promise((done) => setTimeout(done, 100))", "import asyncio; await asyncio.sleep(0.1)")
+DEADLINE_S = 40.0
+SLOW = handlers("await new Promise((done) => setTimeout(done, 600))", "import asyncio; await asyncio.sleep(0.6)")
 
 
 async def until(condition: Callable[[], bool]) -> None:

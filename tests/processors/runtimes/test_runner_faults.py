@@ -16,7 +16,8 @@ from tests.processors.runtimes.languages import LANGUAGES, Twins, events, number
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module")]
 
-TIMEOUT_MS = 200
+TIMEOUT_MS = 1_000
+"""Long enough that on a busy machine none of the others takes it."""
 BAD = 5
 
 
@@ -118,10 +119,8 @@ async def test_only_the_culprit_fails(
     pool: ProcessPool, tmp_path: Path, language: str, fault: str, status: Status
 ) -> None:
     runs = tmp_path / "runs"
-    code = faulty(language, fault).code(language, settings={"path": str(runs)}, timeout_ms=TIMEOUT_MS)
-    # A generous limit for the heap, which takes the engine about half a second to fill.
-    if status is Status.MEMORY:
-        code = faulty(language, fault).code(language, settings={"path": str(runs)}, timeout_ms=10_000)
+    options = {"timeout_ms": TIMEOUT_MS} if status is Status.TIMEOUT else {}
+    code = faulty(language, fault).code(language, settings={"path": str(runs)}, **options)
 
     outcomes = await pool.run(code, numbered(10))
 
@@ -134,14 +133,14 @@ async def test_only_the_culprit_fails(
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_time_limit_is_held_to_and_said(pool: ProcessPool, language: str) -> None:
     function = Twins("onRequest = () => { while (true) {} }", "def on_request(request, settings):\n  while True: pass")
-    code = function.code(language)
+    code = function.code(language, timeout_ms=1_000)
     assert await pool.check(code) is None
     started = monotonic()
 
     [outcome] = await pool.run(code, [webhook()])
 
     # 1 s, one tick of 25 or 50 ms, a new thread for JavaScript, and much room for a busy machine.
-    assert 1.0 <= monotonic() - started < 2.0
+    assert 1.0 <= monotonic() - started < 10.0
     assert outcome.error is not None
     assert outcome.error.kind == "Timeout"
     assert "1000 ms" in outcome.error.message
@@ -165,7 +164,7 @@ async def test_several_culprits_in_one_batch_each_fail_alone(pool: ProcessPool, 
         """,
     )
 
-    outcomes = await pool.run(function.code(language, timeout_ms=100), numbered(9))
+    outcomes = await pool.run(function.code(language, timeout_ms=TIMEOUT_MS), numbered(9))
 
     assert statuses(outcomes) == ["timeout", "error", "ok"] * 3
 

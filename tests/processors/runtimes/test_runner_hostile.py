@@ -102,7 +102,7 @@ ATTACKS = {
 async def test_attack_on_the_pool_ends_with_the_attacker(pool: ProcessPool, language: str, attack: str) -> None:
     function, expected = ATTACKS[attack]
 
-    outcomes = await asyncio.wait_for(pool.run(function.code(language, timeout_ms=1_000), numbered(4)), 60)
+    outcomes = await asyncio.wait_for(pool.run(function.code(language, timeout_ms=3_000), numbered(4)), 60)
 
     # What had finished before counts, what comes after runs in another process.
     assert statuses(outcomes)[:2] == ["ok", "ok"]

@@ -17,6 +17,12 @@ async def pool() -> AsyncIterator[ProcessPool]:
         yield pool
 
 
+@pytest.fixture
+def load_ms() -> int:
+    """Which endless loops take to the end."""
+    return 3_000
+
+
 FAILURES = {
     "syntax error": (
         Twins("const a = 1\n\nlet let = 2\n", "a = 1\n\ndef on_request(request settings):\n    pass\n"),

@@ -33,7 +33,7 @@ PID = Twins(
 )
 """Says in which process it runs."""
 SLOW = handlers("await new Promise((done) => setTimeout(done, 50))", "import asyncio; await asyncio.sleep(0.05)")
-DEADLINE_S = 10.0
+DEADLINE_S = 40.0
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -113,10 +113,11 @@ async def test_big_backlog_gets_a_second_process_and_keeps_its_order() -> None:
         """
         import os, time
         def on_request(request, settings):
-            time.sleep(0.001)
+            time.sleep(0.01)
             segment.track(event=str(request.json()['n']), user_id=str(os.getpid()))
         """,
     )
+    # Six seconds for one: a second one comes in time, also on a busy machine.
     async with ProcessPool(None, max_runners=4, idle_s=60) as pool:
         outcomes = await pool.run(function.code("python"), numbered(600))
 
@@ -166,7 +167,7 @@ async def test_never_more_processes_than_allowed_and_every_source_gets_its_turn(
 async def test_many_runners_stay_but_few_work_at_once() -> None:
     function = handlers(
         "",
-        "import asyncio, time\nbegan = time.time()\nawait asyncio.sleep(0.2)\n"
+        "import asyncio, time\nbegan = time.time()\nawait asyncio.sleep(1)\n"
         "segment.track(event='A', user_id='1', properties={'from': began, 'to': time.time()})",
     )
     async with ProcessPool(None, max_runners=64, idle_s=60) as pool:
@@ -229,7 +230,7 @@ async def test_cancelled_call_does_not_hold_up_the_next(language: str) -> None:
         "if (request.json().n) await new Promise(() => {})",
         "import asyncio\nif request.json()['n']: await asyncio.get_running_loop().create_future()",
     )
-    code = function.code(language, timeout_ms=300)
+    code = function.code(language, timeout_ms=2_000)
     async with ProcessPool(None, max_runners=1, idle_s=60) as pool:
         assert await pool.check(code) is None
         first = asyncio.create_task(pool.run(code, [webhook({"n": 1})]))
@@ -257,7 +258,7 @@ async def test_leaving_the_pool_ends_every_process_and_answers_every_call(langua
         pids = [*pool.pids, idle]
         left_at = loop.time()
 
-    assert loop.time() - left_at < 1.0
+    assert loop.time() - left_at < 20.0  # of the minute that the function may take
     assert not [pid for pid in pids if psutil.pid_exists(pid)]
     assert statuses(await call) == ["infra"] * 2
     assert statuses(await queued) == ["infra"] * 2
