@@ -102,7 +102,7 @@ class PostgresServer:
     def connect(self, database: str, **parameters: Any) -> "psycopg.Connection[tuple[Any, ...]]":
         """A connection that commits each statement; as `postgres` unless a user is named."""
         known = {"host": "127.0.0.1", "port": self._port, "user": "postgres", "password": PASSWORD}
-        return psycopg.connect(**{**known, "dbname": database, "connect_timeout": 5, **parameters}, autocommit=True)
+        return psycopg.connect(**{**known, "dbname": database, "connect_timeout": 30, **parameters}, autocommit=True)
 
     def log(self) -> str:
         """What it has written so far."""

@@ -48,20 +48,20 @@ def test_dev_takes_samples_to_events_and_rows_and_keeps_them(project: Path, tmp_
     first = Process(["dev", str(project), "--samples", "--port", "0"], tmp_path / "first")
     with started(first):
         wait_until(lambda: "warehouse now" in first.stderr, 60, "the rows of the samples are shown")
-        wait_until(lambda: len(first.stdout.splitlines()) == 3, 10, "three events on stdout")
+        wait_until(lambda: len(first.stdout.splitlines()) == 3, 60, "three events on stdout")
         urls = dev_urls(first)
         answer = subprocess.run(
             ["curl", "-s", "-X", "POST", "-H", "Content-Type: application/json", "-d", "{}", urls["Drift"]],
             capture_output=True,
-            timeout=10,
+            timeout=30,
             check=True,
         )
         request_id = json.loads(answer.stdout)["request_id"]
-        wait_until(lambda: f"{request_id}  -> dead" in first.stderr, 10, "a line for the webhook sent by hand")
+        wait_until(lambda: f"{request_id}  -> dead" in first.stderr, 60, "a line for the webhook sent by hand")
         code, seconds = first.stop(signal.SIGINT)
 
     assert code == 0
-    assert seconds < 5
+    assert seconds < 15  # a drain may take 20 s
     assert sorted(urls) == ["Drift", "Pipedrive", "Zuora"]
     assert {event["type"] for event in events_of(first)} == {"track", "identify"}
     assert "Traceback" not in first.stderr
@@ -69,7 +69,7 @@ def test_dev_takes_samples_to_events_and_rows_and_keeps_them(project: Path, tmp_
     rows = rows_of(project)
     second = Process(["dev", str(project), "--port", "0"], tmp_path / "second")
     with started(second):
-        wait_until(lambda: "Ready." in second.stderr, 10, "the second run is ready")
+        wait_until(lambda: "Ready." in second.stderr, 60, "the second run is ready")
         kept = second.stderr
         second.stop()
 
@@ -90,7 +90,7 @@ def test_kafka_and_the_embedded_log_give_the_same_rows_and_events(
         process = Process(["dev", str(folder), "--samples", "--port", "0", *options], tmp_path / f"run-{name}")
         with started(process):
             wait_until(lambda p=process: "warehouse now" in p.stderr, 60, "the rows of the samples are shown")
-            wait_until(lambda p=process: len(p.stdout.splitlines()) == 3, 10, "three events on stdout")
+            wait_until(lambda p=process: len(p.stdout.splitlines()) == 3, 60, "three events on stdout")
             process.stop()
         results.append((events_of(process), rows_of(folder)))
 
@@ -105,18 +105,18 @@ def test_saving_a_function_reloads_it_and_a_broken_one_is_not_taken(project: Pat
     with started(process):
         url = dev_urls(process)["Drift"]
         function.write_text("async function onRequest( {")
-        wait_until(lambda: "Not reloaded" in process.stderr, 20, "the broken function is refused")
+        wait_until(lambda: "function.js:1: SyntaxError" in process.stderr, 60, "the broken function is refused")
         function.write_text("async function onRequest() { Segment.track({event: 'New', userId: 'u'}) }")
-        wait_until(lambda: "Reloaded source/drift" in process.stderr, 20, "the new function is published")
+        wait_until(lambda: "Reloaded source/drift" in process.stderr, 60, "the new function is published")
 
         def new_code_runs() -> bool:
-            subprocess.run(["curl", "-s", "-o", "/dev/null", "-d", "{}", url], timeout=10, check=True)
+            subprocess.run(["curl", "-s", "-o", "/dev/null", "-d", "{}", url], timeout=30, check=True)
             return any(event["event"] == "New" for event in events_of(process))
 
-        wait_until(new_code_runs, 20, "a webhook runs the new function")
+        wait_until(new_code_runs, 60, "a webhook runs the new function")
         process.stop()
 
-    assert "function.js:1: SyntaxError" in process.stderr
+    assert "Not reloaded" in process.stderr
 
 
 def test_a_project_made_by_init_runs_and_takes_what_send_posts(tmp_path: Path) -> None:
@@ -130,8 +130,8 @@ def test_a_project_made_by_init_runs_and_takes_what_send_posts(tmp_path: Path) -
         code, output = run_hookmill("send", "hello", "--folder", str(folder), "--url", url)
 
         assert code == 0, output
-        wait_until(lambda: "1 event, 1 object" in process.stderr and output.strip() in process.stderr, 20, "its line")
-        wait_until(lambda: process.stdout != "", 20, "its event")
+        wait_until(lambda: "1 event, 1 object" in process.stderr and output.strip() in process.stderr, 60, "its line")
+        wait_until(lambda: process.stdout != "", 60, "its event")
         process.stop()
     (event,) = events_of(process)
     assert event["properties"] == {"text": "Hello, ada"}

@@ -20,15 +20,16 @@ IMPATIENT = {"HOOKMILL_RETRY__DELAYS_S": "0.5,1,1,1,1"}
 def test_dev_delivers_on_the_second_try_what_failed_once(tmp_path: Path) -> None:
     source = tmp_path / "sources" / "shop"
     source.mkdir(parents=True)
-    (source / "source.toml").write_text('function = "function.js"\n')
+    (source / "source.toml").write_text('function = "function.js"\ntimeout_ms = 10000\n')
     (source / "function.js").write_text(FUNCTION)
     (tmp_path / "sinks.toml").write_text('[lines]\nkind = "jsonl"\n')
     dev = Process(["dev", str(tmp_path), "--port", "0"], tmp_path / "dev", IMPATIENT)
 
     with started(dev):
         url = dev_urls(dev)["shop"]
-        answer = subprocess.run(["curl", "-s", "-d", "{}", url], capture_output=True, timeout=10, check=True)
-        wait_until(lambda: '"Delivered"' in dev.stdout, 30, "the event of the second delivery")
+        answer = subprocess.run(["curl", "-s", "-d", "{}", url], capture_output=True, timeout=60, check=True)
+        wait_until(lambda: '"Delivered"' in dev.stdout, 60, "the event of the second delivery")
+        wait_until(lambda: "shop  ok  1 event" in dev.stderr, 60, "its line")
         code, _ = dev.stop()
 
     request_id = json.loads(answer.stdout)["request_id"]

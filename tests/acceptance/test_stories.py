@@ -52,7 +52,7 @@ def deal(number: int, status: str, previous: str, title: str) -> dict[str, Any]:
 
 
 def post(url: str, body: dict[str, Any]) -> None:
-    with urllib.request.urlopen(url, json.dumps(body).encode(), timeout=10) as answer:
+    with urllib.request.urlopen(url, json.dumps(body).encode(), timeout=30) as answer:
         assert answer.status == 202
 
 
@@ -87,7 +87,7 @@ def test_the_queries_of_the_readme_answer_what_the_sources_know(database: Databa
         post(urls["Pipedrive"], deal(2, "won", "won", "Won before"))
         post(urls["Drift"], example("drift"))
         with contextlib.suppress(AssertionError):  # the comparison below says more
-            wait_until(lambda: answers(database) == EXPECTED, 40, "all is in the database")
+            wait_until(lambda: answers(database) == EXPECTED, 60, "all is in the database")
         process.stop()
 
     assert answers(database) == EXPECTED

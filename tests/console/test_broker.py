@@ -108,7 +108,7 @@ class TestWithKafka:
 
             os.kill(starter.pid, signal.SIGKILL)
 
-        gone, alive = psutil.wait_procs(children, timeout=10)
+        gone, alive = psutil.wait_procs(children, timeout=30)
         assert not alive
         assert gone
 

@@ -14,7 +14,7 @@ from hookmill.errors import ConfigError
 from tests.console.projects import make_project, npm_tool
 
 TYPESCRIPT = {
-    "sources/shop/source.toml": 'function = "function.ts"\n',
+    "sources/shop/source.toml": 'function = "function.ts"\ntimeout_ms = 10000\n',
     "sources/shop/function.ts": """\
 import { label } from './lib/label'
 import { euros } from "../../shared/money.js"
@@ -111,7 +111,7 @@ async function onRequest(): Promise<void> {
 
 async def test_javascript_with_imports_and_an_exported_handler_runs(tmp_path: Path) -> None:
     files = {
-        "sources/shop/source.toml": 'function = "function.js"\n',
+        "sources/shop/source.toml": 'function = "function.js"\ntimeout_ms = 10000\n',
         "sources/shop/function.js": (
             "import rates from './rates.json'\n"
             "import { total } from './total'\n"

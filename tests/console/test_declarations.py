@@ -102,7 +102,7 @@ async def test_the_declared_globals_are_those_that_functions_have(tmp_path: Path
     folder = make_project(
         tmp_path,
         {
-            "sources/a/source.toml": 'function = "function.js"\n',
+            "sources/a/source.toml": 'function = "function.js"\ntimeout_ms = 10000\n',
             "sources/a/function.js": (
                 "async function onRequest(request) {\n"
                 "  const missing = request.json().filter((name) => !(name in globalThis))\n"

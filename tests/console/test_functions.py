@@ -12,7 +12,7 @@ from hookmill.errors import ConfigError
 from tests.console.projects import make_project
 
 PYTHON = {
-    "sources/shop/source.toml": 'function = "function.py"\n',
+    "sources/shop/source.toml": 'function = "function.py"\ntimeout_ms = 10000\n',
     "sources/shop/function.py": (
         "import segment\n"
         "from helpers import name_of\n"

@@ -22,7 +22,7 @@ FOLDER = ROOT / "deploy" / "prometheus"
 CONFIG = FOLDER / "prometheus.yml"
 RULES = FOLDER / "rules.yml"
 
-READY_DEADLINE_S = 30.0
+READY_DEADLINE_S = 60.0
 INTERVAL = "1s"
 
 
@@ -89,7 +89,7 @@ class Prometheus:
         return config
 
     def _get(self, path: str) -> Any:
-        with urllib.request.urlopen(f"http://{self._address}/api/v1/{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://{self._address}/api/v1/{path}", timeout=30) as answer:
             return json.load(answer)["data"]
 
     def _wait_until_ready(self) -> None:

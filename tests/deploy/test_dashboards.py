@@ -31,7 +31,7 @@ PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 QUERIES = [(panel["title"], target["expr"]) for panel in PANELS for target in panel["targets"]]
 
 PAUSE_BETWEEN_WEBHOOKS_S = 0.1
-DATA_DEADLINE_S = 30.0
+DATA_DEADLINE_S = 60.0
 IMPATIENT = {"HOOKMILL_RETRY__DELAYS_S": "0.1,0.1,0.1,0.1,0.1"}
 
 
@@ -96,7 +96,7 @@ def mounts(service: dict[str, Any]) -> list[str]:
 
 def post(url: str, body: bytes) -> None:
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
-    with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=10):
+    with contextlib.suppress(urllib.error.HTTPError), urllib.request.urlopen(request, timeout=60):
         pass
 
 

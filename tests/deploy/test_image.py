@@ -32,7 +32,7 @@ def test_what_is_copied_builds_the_package_with_its_command(tmp_path: Path) -> N
         copy(ROOT / name, source / name)
 
     build = ["wheel", "--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(tmp_path), str(source)]
-    subprocess.run([sys.executable, "-m", "pip", *build], capture_output=True, timeout=60, check=True)
+    subprocess.run([sys.executable, "-m", "pip", *build], capture_output=True, timeout=110, check=True)
 
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         names = wheel.namelist()

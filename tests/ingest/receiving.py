@@ -19,7 +19,7 @@ TOPIC = "hookmill.webhooks"
 SOURCE = "drift"
 TOKEN = "b3BlbiBzZXNhbWU_0123456789"
 ADDRESS = f"/?b={TOKEN}"
-ANSWER_DEADLINE_S = 10.0
+ANSWER_DEADLINE_S = 40.0
 
 
 class MemorySender:

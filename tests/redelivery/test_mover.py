@@ -172,7 +172,7 @@ async def test_a_stop_does_not_wait_for_what_waits(installation: Installation) -
     await mover.start()
     await eventually(lambda: overdue(installation, Topic.DELAY_3125S, -3_125.0), "the head is seen")
 
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(DEADLINE_S):
         await mover.stop()
 
 

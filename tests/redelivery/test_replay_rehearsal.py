@@ -35,7 +35,7 @@ async def on_request(request, settings):
 """
 OLD = Function("shop", "0011", "python", "function.py", "...")
 NEW = Function("shop", "0022", "python", "function.py", NEW_CODE)
-SHOP = Source("shop", "Shop", (), "0011")
+SHOP = Source("shop", "Shop", (), "0011", timeout_ms=10_000)
 COUNT = 7
 
 

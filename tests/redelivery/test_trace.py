@@ -39,7 +39,7 @@ def steps(installation: Installation, request_id: str) -> list[tuple[str, str]]:
 async def read_to_the_end(reader: RecordReader) -> None:
     """The group has committed everything there is."""
     async with reader:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not (ends := await reader.end_positions()):
                 await reader.poll(0.1)
             await reader.commit(ends)

@@ -8,7 +8,7 @@ from typing import Any
 
 def query(file: Path, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
     """All rows, read by a connection of its own."""
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)) as connection:
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30)) as connection:
         return connection.execute(sql, parameters).fetchall()
 
 
@@ -19,7 +19,7 @@ def rows(file: Path, table: str) -> dict[str, dict[str, Any]]:
 
 def listed(file: Path, table: str) -> list[dict[str, Any]]:
     """All rows of a table or view, otherwise as `rows`."""
-    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=5)) as connection:
+    with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=30)) as connection:
         connection.row_factory = sqlite3.Row
         found = connection.execute(f'SELECT * FROM "{table}"').fetchall()
     return [
