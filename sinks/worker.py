@@ -196,8 +196,10 @@ class SinkWorker:
         logger.info("sink.paused", sink=self._definition.name)
         self._metrics.paused.set(1)
         began = time.monotonic()
-        await self._hold(self._is_paused)
-        self._metrics.paused.set(0)
+        try:
+            await self._hold(self._is_paused)
+        finally:
+            self._metrics.paused.set(0)
         logger.info("sink.resumed", sink=self._definition.name, paused_s=round(time.monotonic() - began, 1))
 
     async def _wait(self, pause_s: float) -> None:

@@ -83,6 +83,7 @@ async def test_a_paused_sink_stays_so_in_the_next_process_and_ends_when_it_is_to
         lag = sum((await worker.lag()).values())
 
     assert lag == 10
+    await seen_as_paused(is_paused=False)  # a worker that is gone is not paused
     assert not (tmp_path / "w.db").exists()
     async with running([worker := worker_on(log, SqliteWarehouse(tmp_path / "w.db"), set())]):
         await drained(worker)
