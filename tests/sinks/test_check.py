@@ -190,7 +190,10 @@ async def test_a_duckdb_file_that_another_process_has_open_cannot_be_tried(tmp_p
     assert duckdb_file.tables(file) == {"pipedrive.deals"}
 
 
-async def test_a_duckdb_file_that_a_worker_closes_when_it_is_idle_is_waited_for(tmp_path: Path) -> None:
+async def test_a_duckdb_file_that_a_worker_closes_when_it_is_idle_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinks.warehouses.duckdb.sink._PATIENCE_S", 60.0)
     file = tmp_path / "warehouse.duckdb"
     duckdb_file.query(file, "SELECT 1")
 

@@ -25,7 +25,7 @@ from tests.sinks.messages import deletion, event, write
 from tests.sinks.test_sqlite_warehouse import HOSTILE, file_size_limit, without_root
 
 SEED = 20_261_126
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 HOLDER = """
 import duckdb, select, sys

@@ -36,7 +36,7 @@ from tests.sinks.parquet_files import rows
 from tests.sinks.test_sqlite_warehouse import HOSTILE, file_size_limit, without_root
 
 SEED = 20_261_126
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 async def written(store: Store, *batches: list[Message], merge_every_s: float = 60) -> None:

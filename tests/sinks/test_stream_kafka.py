@@ -36,7 +36,7 @@ async def written(log: Log, topic: str, batch: Sequence[Message], **options: Any
     async with sink_of(log, topic, **options) as sink:
         await sink.write(batch)
     found: list[Record] = []
-    async with asyncio.timeout(20.0), log.reader([topic], group=None) as reader:
+    async with asyncio.timeout(60.0), log.reader([topic], group=None) as reader:
         while len(found) < len(batch):
             for span in await reader.poll(1.0):
                 found += span.records

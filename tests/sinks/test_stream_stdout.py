@@ -45,14 +45,15 @@ async def test_a_reader_that_is_gone_ends_the_stream() -> None:
 
 
 async def test_a_reader_that_pauses_gets_whole_lines(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sinks.streams.stdout._READER_TIMEOUT_S", 0.05)
     batch = [write(str(number), 1, {"text": "x" * 1_500}) for number in range(100)]
     reader, writer = os.pipe()
 
     with standard_output(writer):
         async with StandardOutput() as sink:
-            with pytest.raises(SinkUnavailable, match="Nobody has read"):
-                await sink.write(batch)
+            with monkeypatch.context() as patch:
+                patch.setattr("sinks.streams.stdout._READER_TIMEOUT_S", 0.05)
+                with pytest.raises(SinkUnavailable, match="Nobody has read"):
+                    await sink.write(batch)
             received = asyncio.create_task(asyncio.to_thread(_read_all, reader))
             await sink.write(batch)
 

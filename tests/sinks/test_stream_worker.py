@@ -19,7 +19,7 @@ from tests.sinks.destination import Destination, Request
 from tests.sinks.messages import event, event_record, object_record, write
 from tests.sinks.segment_server import WRITE_KEY, SegmentServer
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 CONFIG = SinksConfig(batch_timeout_s=0.02, batch_records=100)
 NAMES = TopicNames(partitions=1)
 
