@@ -24,8 +24,10 @@ async def test_functions_of_each_language_have_the_packages_of_the_stage(tmp_pat
     )
 
     async with ProcessPool(None, max_runners=2, idle_s=60, packages=config.processors.packages) as pool:
-        [in_javascript] = await pool.run(Code("a", "1", "javascript", "function.js", javascript), [webhook()])
-        [in_python] = await pool.run(Code("b", "1", "python", "function.py", python), [webhook()])
+        [in_javascript] = await pool.run(
+            Code("a", "1", "javascript", "function.js", javascript, timeout_ms=10_000), [webhook()]
+        )
+        [in_python] = await pool.run(Code("b", "1", "python", "function.py", python, timeout_ms=10_000), [webhook()])
 
     assert (in_javascript.status, in_python.status) == (Status.OK, Status.OK), (in_javascript, in_python)
     assert b'"userId":"2"' in bytes(in_javascript.events[0])

@@ -382,7 +382,7 @@ async def test_time_limit_reaches_a_task_of_a_helper_module(pool: ProcessPool) -
         async def on_request(request, settings): await asyncio.create_task(helpers.spin())
         """,
         modules={"helpers.py": "async def spin():\n    while True: pass\n"},
-        timeout_ms=200,
+        timeout_ms=1_000,
     )
 
     outcome = await run_one(pool, code)

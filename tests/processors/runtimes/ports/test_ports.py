@@ -65,7 +65,9 @@ async def run_port(pool: ProcessPool, name: str, language: str) -> KeepingSender
     port = read_port(name)
     file_name = FILES[language]
     function = Function(name, f"{language}-1", language, file_name, (FOLDER / name / file_name).read_text())
-    source = Source(name, name, token_hashes=(), function_version=function.version, settings=port.settings)
+    source = Source(
+        name, name, token_hashes=(), function_version=function.version, settings=port.settings, timeout_ms=10_000
+    )
     sender = KeepingSender()
     processor = RecordProcessor(registry_of(function, source), pool, sender, NAMES, now_s=lambda: 1_800_000_000)
     records = [record_of(name, offset, each) for offset, each in enumerate(port.webhooks)]
