@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from random import Random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sinks.flatten import Row
@@ -99,6 +99,7 @@ WRITES = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(WRITES, st.randoms(use_true_random=False))
 def test_order_repetition_and_batching_make_no_difference(writes: list[tuple[int, Row | None]], random: Random) -> None:
     expected: Row | None = None

@@ -4,7 +4,7 @@ import random
 
 import pytest
 from aiokafka import ConsumerRecord
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hookmill.errors import RecordTooLarge
@@ -40,6 +40,7 @@ def test_keys_go_there_as_well_among_many_of_their_length(key: bytes) -> None:
     assert partitions_of([*others, key], 2**31)[key] == JAVA_HASHES[key] & 0x7FFFFFFF
 
 
+@settings(deadline=None)
 @given(st.integers(0, 70), st.randoms(use_true_random=False))
 def test_a_key_goes_to_the_same_partition_alone_and_among_many(length: int, chance: random.Random) -> None:
     keys = [chance.randbytes(length) for _ in range(20)]
