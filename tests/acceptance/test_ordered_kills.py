@@ -42,7 +42,8 @@ REPAIRED = BROKEN.replace('if body["breaks"]', "if False")
 
 def deployed(code: str, on_failure: str) -> tuple[Function, Source]:
     version = function_version("function.py", code)
-    source = Source("shop", "Shop", (), version, retries=1, order_by="/key", on_failure=on_failure)  # type: ignore[arg-type]
+    options = {"timeout_ms": 10_000, "retries": 1, "order_by": "/key", "on_failure": on_failure}
+    source = Source("shop", "Shop", (), version, **options)  # type: ignore[arg-type]
     return Function("shop", version, "python", "function.py", code), source
 
 

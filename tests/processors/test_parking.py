@@ -23,7 +23,7 @@ from tests.processors.parts import SHOP, SHOP_CODE, registry_of, webhook_headers
 from tests.redelivery.installation import Installation, install
 
 PARKING = msgspec.structs.replace(SHOP, order_by="/key", on_failure="park")
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 @dataclass
