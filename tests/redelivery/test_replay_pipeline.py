@@ -130,7 +130,7 @@ async def test_a_recompute_that_is_killed_and_resumed_gives_what_a_fresh_run_giv
     seed = time.time_ns()
     print(f"seed {seed}")
     chance = random.Random(seed)
-    count = 1_000
+    count = 1_400
     async with pipeline(tmp_path / "fresh", count, "new") as fresh:
         wanted = fresh.rows()
 
@@ -139,7 +139,7 @@ async def test_a_recompute_that_is_killed_and_resumed_gives_what_a_fresh_run_giv
         journals = Journals(live.installation.config.data_dir / "replays")
         await killed_at(live, journals, chance.randint(0, 399), *chosen, "--rate", "200", "--yes")
         (progress,) = journals.all()
-        await killed_at(live, journals, chance.randint(progress.sent, 799), "--resume", progress.plan.id)
+        await killed_at(live, journals, chance.randint(progress.sent, 999), "--resume", progress.plan.id)
         assert await (await replaying(live, "--resume", progress.plan.id)).wait() == 0
         await live.drain()
 
