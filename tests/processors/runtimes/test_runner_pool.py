@@ -253,7 +253,7 @@ async def test_leaving_the_pool_ends_every_process_and_answers_every_call(langua
         await pool.check(function.code(language, "a", timeout_ms=60_000))
         idle = await pid_of(pool, language, "b")
         call = asyncio.create_task(pool.run(function.code(language, "a", timeout_ms=60_000), numbered(2)))
-        queued = asyncio.create_task(pool.run(TRACK_NUMBER.code(language, "c"), numbered(2)))
+        queued = asyncio.create_task(pool.run(function.code(language, "c", timeout_ms=60_000), numbered(2)))
         await asyncio.sleep(0.05)
         pids = [*pool.pids, idle]
         left_at = loop.time()
