@@ -26,8 +26,8 @@ ROOT = Path(__file__).parent.parent
 QUICKSTART = ROOT / "examples" / "quickstart"
 HOOKMILL = Path(sys.executable).with_name("hookmill")
 
-READY_DEADLINE_S = 60.0
-STOP_DEADLINE_S = 25.0
+READY_DEADLINE_S = 120.0
+STOP_DEADLINE_S = 60.0
 
 
 def free_port() -> int:
@@ -165,7 +165,7 @@ class Process:
         """Gone at once, without a chance to tidy up."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(60)
 
     def _is_ready(self) -> bool:
         try:

@@ -12,7 +12,7 @@ from hookmill.log.kafka import wait_until_ready
 from tests.deploy.compose_file import Machine, services
 from tests.processes import free_port
 
-STOP_DEADLINE_S = 20.0
+STOP_DEADLINE_S = 60.0
 
 
 @contextlib.contextmanager
@@ -29,10 +29,10 @@ def running_kafka(folder: Path) -> Iterator[dict[str, str]]:
     cluster_id = services()["kafka"]["environment"]["CLUSTER_ID"]
     format_storage = ["kafka.tools.StorageTool", "format", f"--cluster-id={cluster_id}", "-c", str(properties)]
     with (folder / "broker.log").open("ab") as output:
-        subprocess.run([*command, *format_storage], stdout=output, stderr=output, timeout=60, check=True)
+        subprocess.run([*command, *format_storage], stdout=output, stderr=output, timeout=120, check=True)
         broker = subprocess.Popen([*command, "kafka.Kafka", str(properties)], stdout=output, stderr=output)
     try:
-        asyncio.run(wait_until_ready(KafkaConfig(bootstrap_servers=f"127.0.0.1:{ports['INTERNAL']}"), 60.0))
+        asyncio.run(wait_until_ready(KafkaConfig(bootstrap_servers=f"127.0.0.1:{ports['INTERNAL']}"), 120.0))
         yield {name: f"127.0.0.1:{port}" for name, port in ports.items()}
     finally:
         broker.terminate()
