@@ -5,7 +5,6 @@ import subprocess
 import time
 from pathlib import Path
 from typing import Final
-from urllib.error import URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
@@ -45,7 +44,7 @@ class S3Server:
             try:
                 with urlopen(f"{self.endpoint}/moto-api/", timeout=5):
                     return
-            except (URLError, ConnectionError):
+            except OSError:
                 assert self._process.poll() is None, "the server ended by itself"
                 assert time.monotonic() < deadline, "the server did not start"
                 time.sleep(0.1)
