@@ -33,6 +33,7 @@ class Reloader:
     async def start(self) -> None:
         """Watching."""
         self._watcher = asyncio.create_task(self._watch(), name=self.name)
+        await asyncio.sleep(0)  # its first step, in which the files come under watch
 
     async def wait(self) -> None:
         """Raises when watching is no longer possible."""

@@ -1,12 +1,18 @@
 """Reload on save: which files a running `hookmill dev` looks at."""
 
+import io
 import os
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from console.reload import Reloader
+from hookmill.lifecycle import running
 from tests.console.projects import make_project, npm_tool
+from tests.contracts.reading import eventually
 from tests.processes import Process, started, wait_until
+from tests.redelivery.installation import install
 
 FILES = {
     "sources/shop/source.toml": 'function = "function.ts"\n',
@@ -41,3 +47,21 @@ def test_files_that_a_function_imports_are_looked_at(dev: Process, tmp_path: Pat
 
     assert "Not reloaded, the version before goes on." in dev.stderr
     assert "export const label: string b" in dev.stderr
+
+
+async def test_what_is_saved_as_soon_as_the_start_is_over_is_reloaded(tmp_path: Path) -> None:
+    code = "def on_request(request, settings):\n    pass\n"
+    files = {"sources/shop/source.toml": 'function = "function.py"\n', "sources/shop/function.py": code}
+    project = make_project(tmp_path / "project", files)
+    installation = await install(tmp_path / "data", None)
+    said = io.StringIO()
+    reloader = Reloader(
+        project, installation.log, installation.names, installation.config.processors, Console(file=said)
+    )
+
+    async def is_reloaded() -> bool:
+        return "Reloaded source/shop" in said.getvalue()
+
+    async with running([reloader]):
+        (project / "sources" / "shop" / "function.py").write_text(f"{code}# saved\n")
+        await eventually(is_reloaded, "the function is published")
