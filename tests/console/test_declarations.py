@@ -62,7 +62,7 @@ def project(tmp_path: Path) -> Path:
 def complaints(project: Path) -> list[str]:
     """What the compiler says, an entry per error."""
     done = subprocess.run(
-        [npm_tool("tsc"), "-p", "."], cwd=project, capture_output=True, text=True, timeout=60, check=False
+        [npm_tool("tsc"), "-p", "."], cwd=project, capture_output=True, text=True, timeout=250, check=False
     )
     return [line for line in done.stdout.splitlines() if re.match(r"\S.*error TS", line)]
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from hookmill.log.contract import Log, RecordReader
 from hookmill.records import NewRecord, Record, TopicPartition
 
-DEADLINE_S = 40.0
+DEADLINE_S = 60.0
 """Over Kafka's session timeout of a crashed member and the group's new balance, on a busy machine."""
 
 

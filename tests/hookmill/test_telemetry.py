@@ -26,7 +26,7 @@ except ZeroDivisionError:
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_a_traceback_names_places_and_shows_no_values(form: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", FAILING, form], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", FAILING, form], cwd=ROOT, capture_output=True, text=True, timeout=120, check=True
     )
 
     assert "it.failed" in done.stderr

@@ -196,7 +196,7 @@ def test_without_the_parser_in_c_the_receiver_does_not_start() -> None:
     )
     environment = {**os.environ, "AIOHTTP_NO_EXTENSIONS": "1"}
 
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
 
     assert "AIOHTTP_NO_EXTENSIONS" in done.stdout, done.stderr
 

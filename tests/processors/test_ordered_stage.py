@@ -27,7 +27,7 @@ from tests.processors.parts import SHOP, SHOP_CODE, ScriptedPool, failed, ok, we
 from tests.redelivery.bookkeeping import account
 from tests.redelivery.installation import Installation, install
 
-DEADLINE_S = 40.0
+DEADLINE_S = 60.0
 DELAYS_S = (0.2, 1.0, 3.0, 10.0, 10.0)
 """The later ones leave time for a repair."""
 ORDERED = msgspec.structs.replace(SHOP, order_by="/key", retries=1)

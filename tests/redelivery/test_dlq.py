@@ -115,7 +115,7 @@ def test_a_letter_is_shown_with_its_headers_and_its_exact_body(installation: Ins
 
     code, output = dlq(installation, "show", str(found["id"]))
     command = [HOOKMILL, "dlq", "show", str(found["id"]), "--body"]
-    body = subprocess.check_output(command, env=clean_environment(installation.environment), timeout=60)
+    body = subprocess.check_output(command, env=clean_environment(installation.environment), timeout=120)
 
     assert code == 0
     assert "x-unknown: carried through" in output

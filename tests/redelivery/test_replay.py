@@ -194,7 +194,7 @@ def test_wrong_inputs_are_told_and_nothing_is_sent(embedded: Installation) -> No
     arguments = json.dumps([arguments for arguments, _ in WRONG_INPUTS])
 
     told = subprocess.check_output(
-        [sys.executable, "-c", ALL_IN_ONE_PROCESS, arguments], env=clean_environment(embedded.environment), timeout=60
+        [sys.executable, "-c", ALL_IN_ONE_PROCESS, arguments], env=clean_environment(embedded.environment), timeout=120
     )
 
     errors = [json.loads(line) for line in told.splitlines()]

@@ -17,7 +17,7 @@ from tests.processes import ROOT
 from tests.sinks.messages import event
 
 EXAMPLE = ROOT / "examples" / "third-party-sink"
-DEADLINE_S = 100
+DEADLINE_S = 250
 
 
 def sink_of(kind: str, **options: object) -> Sink:

@@ -15,7 +15,7 @@ from processors.runtimes.confinement import Layers, Profile, syscalls
 
 ALL = Layers(no_new_privs=True, rlimits=True, landlock_abi=1, seccomp=True)
 RUNTIMES = Path(confinement.__file__).parent.parent
-DEADLINE_S = 30
+DEADLINE_S = 120
 
 
 def confined(

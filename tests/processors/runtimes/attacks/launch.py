@@ -26,7 +26,7 @@ from world import ALONE, LEFT_OPEN, WITNESSED, names_in_javascript, world  # typ
 
 FILES_CHANGED: Final = "leave files changed"
 """Counts as an attack of its own: whatever did it."""
-DEADLINE_S: Final = 60.0
+DEADLINE_S: Final = 120.0
 NOTHING: Final = Layers(no_new_privs=False, rlimits=False, landlock_abi=0, seccomp=False)
 _MEMORY_MB = 256
 _FILE_BYTES = 1 << 20

@@ -15,7 +15,7 @@ import msgspec
 from processors.runtimes.confinement import Layers, available, files_of_node
 
 HERE: Final = Path(__file__).parent
-DEADLINE_S: Final = 100
+DEADLINE_S: Final = 250
 NOBODY: Final = 65_534
 
 NOTHING: Final = Layers(no_new_privs=False, rlimits=False, landlock_abi=0, seccomp=False)
