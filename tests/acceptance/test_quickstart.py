@@ -61,7 +61,7 @@ def test_dev_takes_samples_to_events_and_rows_and_keeps_them(project: Path, tmp_
         code, seconds = first.stop(signal.SIGINT)
 
     assert code == 0
-    assert seconds < 15  # a drain may take 20 s
+    assert seconds < 5
     assert sorted(urls) == ["Drift", "Pipedrive", "Zuora"]
     assert {event["type"] for event in events_of(first)} == {"track", "identify"}
     assert "Traceback" not in first.stderr
