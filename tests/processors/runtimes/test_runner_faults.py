@@ -16,7 +16,7 @@ from tests.processors.runtimes.languages import LANGUAGES, Twins, events, number
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module")]
 
-TIMEOUT_MS = 1_000
+TIMEOUT_MS = 500
 """Long enough that on a busy machine none of the others takes it."""
 BAD = 5
 

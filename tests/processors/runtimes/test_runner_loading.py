@@ -20,7 +20,7 @@ async def pool() -> AsyncIterator[ProcessPool]:
 @pytest.fixture
 def load_ms() -> int:
     """Which endless loops take to the end."""
-    return 3_000
+    return 2_000
 
 
 FAILURES = {
