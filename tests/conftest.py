@@ -1,12 +1,16 @@
 """Parts of the real world that several tests share."""
 
+import contextlib
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from console.broker import LocalKafka
+from hookmill.errors import ConfigError
 from tests.clickhouse_engine import ClickHouseEngine
 from tests.disks import small_file_system
 from tests.postgres_server import PASSWORD, PASSWORD_ENV, PostgresServer
@@ -23,6 +27,8 @@ _QUICK_HOUSEKEEPING = {
 }
 """Retention and compaction act within seconds of their time, so that tests can watch them."""
 
+_SHARED_KAFKA = pytest.StashKey[str]()
+
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,18 +38,42 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("s3")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """The workers of pytest-xdist share one Kafka: each would take a twelfth of a processor while nobody asks it."""
+    config: pytest.Config = node.config
+    if _SHARED_KAFKA not in config.stash:
+        with contextlib.ExitStack() as stack:
+            broker = _new_kafka(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hookmill-tests-"))))
+            try:
+                stack.enter_context(broker)
+            except ConfigError:
+                return  # a worker that needs one will say why there is none
+            config.stash[_SHARED_KAFKA] = broker.bootstrap_servers
+            config.add_cleanup(stack.pop_all().close)
+    node.workerinput["kafka_bootstrap"] = config.stash[_SHARED_KAFKA]
+
+
 @pytest.fixture(scope="session")
-def kafka_bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def kafka_bootstrap(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """`host:port` of a Kafka that all tests share: name your own topics and groups.
 
     Where Java or Kafka cannot be had, the test is skipped with the words of what to install; in CI it fails.
     """
-    broker = LocalKafka(tmp_path_factory.mktemp("kafka"), properties=_QUICK_HOUSEKEEPING, max_heap_mb=384)
+    shared = getattr(request.config, "workerinput", {}).get("kafka_bootstrap")
+    if shared is not None:
+        yield shared
+        return
+    broker = _new_kafka(tmp_path_factory.mktemp("kafka"))
     or_skip(broker.start)
     try:
         yield broker.bootstrap_servers
     finally:
         broker.stop()
+
+
+def _new_kafka(folder: Path) -> LocalKafka:
+    return LocalKafka(folder, properties=_QUICK_HOUSEKEEPING, max_heap_mb=512)
 
 
 @pytest.fixture(scope="session")

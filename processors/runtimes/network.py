@@ -26,7 +26,7 @@ MAX_AT_ONCE: Final = 8
 """Per runner; the runner holds its function to it and lets the others wait. Source: ours."""
 MAX_PER_INVOCATION: Final = 50
 """Source: ours. A function that needs more is better off with fewer, larger calls."""
-_GRACE_S: Final = 0.1
+_GRACE_S: Final = 1.0
 """The runner stops its invocation at the limit, and says so: not once this and once that."""
 _MAX_UNREAD_BYTES: Final = MAX_AT_ONCE * (MAX_ANSWER_BYTES + 65_536)
 """Of answers that wait in our memory for the runner to read them: more than it can have asked for."""
