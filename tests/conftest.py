@@ -27,15 +27,19 @@ _QUICK_HOUSEKEEPING = {
 }
 """Retention and compaction act within seconds of their time, so that tests can watch them."""
 
+_MARKERS = {"s3_server": "s3", "listeners": "deploy", "prometheus": "deploy"}
+"""By the fixture that starts a server."""
+
 _SHARED_KAFKA = pytest.StashKey[str]()
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What starts a server of S3 is marked so."""
+    """Tests are marked by the server that they start, and run where it runs already."""
     for item in items:
-        if "s3_server" in getattr(item, "fixturenames", ()):
-            item.add_marker("s3")
+        for fixture in _MARKERS.keys() & getattr(item, "fixturenames", ()):
+            item.add_marker(_MARKERS[fixture])
+            item.add_marker(pytest.mark.xdist_group(fixture))
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -146,6 +146,7 @@ async def test_a_send_goes_on_when_its_caller_is_cancelled(log: KafkaLog, name: 
     assert await _values(log, name, 1) == [b"x"]
 
 
+@pytest.mark.kills
 async def test_a_broker_that_went_away_costs_the_deadline_and_its_return_is_noticed(
     mortal: LocalKafka, name: str
 ) -> None:
@@ -165,6 +166,7 @@ async def test_a_broker_that_went_away_costs_the_deadline_and_its_return_is_noti
     assert b"after" in values
 
 
+@pytest.mark.kills
 async def test_leaving_the_sender_ends_although_the_broker_is_away(mortal: LocalKafka, name: str) -> None:
     log = KafkaLog(KafkaConfig(bootstrap_servers=mortal.bootstrap_servers, send_timeout_s=0.5))
     await log.ensure_topics([TopicSpec(name, 1, DAY_MS)])
