@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+# pip would compile what it installs on one processor.
+COMPILE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib
 SETUP := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 CLICKHOUSE := $(VENV)/.clickhouse
@@ -60,13 +62,15 @@ $(SETUP): requirements/runtime.txt requirements/node.txt pyproject.toml
 	@echo "Setting up $(VENV) (once)"
 	@$(PYTHON) -c 'import sys; sys.exit(f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --require-hashes -r requirements/runtime.txt
+	@$(PIP) install --no-compile --require-hashes -r requirements/runtime.txt
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(COMPILE)
 	@node --version 2>/dev/null | grep -Eq '^v(2[0-9]|[3-9][0-9])\.' || $(PIP) install --require-hashes -r requirements/node.txt
 	@touch $@
 
 $(DEV): $(SETUP) requirements/dev.txt requirements/java.txt requirements/npm/package-lock.json
-	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-compile --require-hashes -r requirements/dev.txt
+	@$(COMPILE)
 	@java -version 2>&1 | grep -Eq 'version "(1[7-9]|[2-9][0-9])' || $(PIP) install --require-hashes -r requirements/java.txt
 	@command -v npm >/dev/null || $(PIP) install --require-hashes -r requirements/node.txt
 	@$(BIN)/python requirements/npm/run.py ci --silent --no-audit --no-fund

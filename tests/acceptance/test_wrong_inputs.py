@@ -1,5 +1,6 @@
 """What a user gets for each wrong input: a message that names it, the right exit code, never a traceback."""
 
+import re
 import shutil
 import socket
 import subprocess
@@ -46,38 +47,45 @@ def test_broken_toml(project: Path) -> None:
     assert "line 1" in output
 
 
-@pytest.mark.parametrize(
-    ("source", "file", "code_text", "complaint"),
-    [
+UNLOADABLE = {
+    "function.js": [
         (
-            "drift",
-            "function.js",
             "async function onRequest(request) {\n  const = 1\n}\n",
             "function.js:2:9: SyntaxError: Unexpected token '='\n      const = 1\n            ^\n",
         ),
+        ("const x = 1\n", "NoHandler: function.js defines no onRequest."),
+        ("const onRequest = 5\n", "onRequest of function.js is not a function"),
+        ("throw new TypeError('top')\n", "function.js:1: TypeError: top"),
+        ("while (true) {}\n", "The top level of function.js did not finish within 1000 ms"),
+    ],
+    "function.py": [
         (
-            "zuora",
-            "function.py",
             "async def on_request(request, settings)\n    pass\n",
             "function.py:1:40: SyntaxError: expected ':'\n    async def on_request(request, settings)\n",
         ),
-        ("drift", "function.js", "const x = 1\n", "NoHandler: function.js defines no onRequest."),
-        ("drift", "function.js", "const onRequest = 5\n", "onRequest of function.js is not a function"),
-        ("drift", "function.js", "throw new TypeError('top')\n", "function.js:1: TypeError: top"),
-        ("drift", "function.js", "while (true) {}\n", "The top level of function.js did not finish within 1000 ms"),
-        ("zuora", "function.py", "x = 1\n", "NoHandler: function.py defines no on_request."),
-        ("zuora", "function.py", "on_request = 5\n", "on_request of function.py is not a function"),
-        ("zuora", "function.py", "import nope\n", "function.py:1: ModuleNotFoundError: No module named 'nope'"),
+        ("x = 1\n", "NoHandler: function.py defines no on_request."),
+        ("on_request = 5\n", "on_request of function.py is not a function"),
+        ("import nope\n", "function.py:1: ModuleNotFoundError: No module named 'nope'"),
     ],
-)
-def test_a_function_that_does_not_load(project: Path, source: str, file: str, code_text: str, complaint: str) -> None:
-    (project / "sources" / source / file).write_text(code_text)
+}
+"""Code, and what is said of it, by the name of the file."""
+
+
+def test_all_functions_that_do_not_load_are_told_at_once(project: Path) -> None:
+    wrong = [(file, *pair) for file, pairs in UNLOADABLE.items() for pair in pairs]
+    for number, (file, code_text, _) in enumerate(wrong):
+        folder = project / "sources" / f"wrong{number}"
+        folder.mkdir()
+        (folder / "source.toml").write_text(f'function = "{file}"\n')
+        (folder / file).write_text(code_text)
 
     code, output = refused("dev", str(project), "--port", "0", "--admin-port", "0")
 
     assert code == CONFIG
-    assert complaint in output
-    assert f"sources/{source}/{file}" in output
+    of_each = dict(enumerate(re.split(r"sources/wrong\d/", output)[1:]))
+    for number, (file, _, complaint) in enumerate(wrong):
+        assert f"sources/wrong{number}/{file}" in output
+        assert complaint in of_each[number]
 
 
 def test_a_file_of_no_language_that_is_known(project: Path) -> None:
