@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Collection
 
 import pytest
 from aiokafka import TopicPartition as NativePartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from structlog.testing import capture_logs
 
@@ -72,7 +73,8 @@ async def test_gaps_that_compaction_leaves_are_no_loss(log: KafkaLog, admin: AIO
         "min.cleanable.dirty.ratio": "0.01",
         "max.compaction.lag.ms": "100",
     }
-    await admin.create_topics([NewTopic(name, 1, 1, topic_configs=eager)])
+    await log.ensure_topics([TopicSpec(name, 1, None)])
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=eager)])
     async with log.sender() as sender, asyncio.timeout(DEADLINE_S):
         while True:  # compaction takes closed segments; a later record closes the one before
             await sender.send(name, [NewRecord(b"old", key=b"k"), NewRecord(b"new", key=b"k")])
