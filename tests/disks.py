@@ -3,10 +3,12 @@
 import contextlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
+from sinks.contract import Message, Sink, SinkUnavailable
 
 
 @contextlib.contextmanager
@@ -37,3 +39,13 @@ def fill(path: Path) -> None:
             with contextlib.suppress(OSError):
                 while True:
                     file.write(bytes(size))
+
+
+async def written_after_full_disk(sink: Sink, batch: Sequence[Message], disk: Path, match: str) -> None:
+    """The sink takes the batch, which it refused time and again, with words that match, while the disk was full."""
+    fill(disk / "filler")
+    for _ in range(2):
+        with pytest.raises(SinkUnavailable, match=match):
+            await sink.write(batch)
+    (disk / "filler").unlink()
+    await sink.write(batch)

@@ -2,11 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
@@ -28,6 +26,7 @@ from tests.contracts.reading import (
     until,
     values,
 )
+from tests.kafka_admin import configure_topic
 
 MINUTE_MS = 60_000
 
@@ -35,24 +34,17 @@ CompactSoon = Callable[[str], Awaitable[None]]
 
 
 @pytest.fixture
-async def compact_soon(engine: Engine) -> AsyncIterator[CompactSoon]:
+def compact_soon(engine: Engine) -> CompactSoon:
     """Makes the engine compact a topic within seconds of its next records; Kafka waits for a segment of a week else."""
 
     async def nothing_to_do(topic: str) -> None:
         """The embedded log's housekeeping does not wait."""
 
-    if engine.kind == "sqlite":
-        yield nothing_to_do
-        return
-    admin = AIOKafkaAdminClient(bootstrap_servers=engine.address.split()[1])
-    await admin.start()
-
     async def shorten_segments(topic: str) -> None:
         settings = {"cleanup.policy": "compact", "segment.ms": "200", "min.cleanable.dirty.ratio": "0.01"}
-        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs=settings)])
+        await configure_topic(engine.address.split()[1], topic, settings)
 
-    yield shorten_segments
-    await admin.close()
+    return nothing_to_do if engine.kind == "sqlite" else shorten_segments
 
 
 async def test_records_older_than_the_retention_go_and_younger_ones_stay(log: Log, make_topic: MakeTopic) -> None:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from hookmill.config import Config
@@ -24,6 +23,7 @@ from hookmill.errors import ConfigError
 from hookmill.topics import MAX_RECORD_BYTES, TopicNames
 from tests.deploy.compose_file import COMPOSE, Machine, our_services, read_yaml, services
 from tests.deploy.compose_kafka import running_kafka, settings
+from tests.kafka_admin import kafka_admin
 from tests.processes import QUICKSTART, ROOT, Process, free_port, run_hookmill, started, wait_until
 
 STAGES = ("ingest", "process", "sink", "mover")
@@ -148,12 +148,8 @@ def test_the_probe_of_a_stage_fails_while_nothing_answers(tmp_path: Path) -> Non
 @pytest.mark.kafka
 async def test_kafka_knows_every_setting_of_the_file(listeners: dict[str, str]) -> None:
     """It takes unknown names in silence, but reports them without a value: they could be secrets."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=listeners["INTERNAL"])
-    await admin.start()
-    try:
+    async with kafka_admin(listeners["INTERNAL"]) as admin:
         [answer] = await admin.describe_configs([ConfigResource(ConfigResourceType.BROKER, "1")])
-    finally:
-        await admin.close()
     values = {entry[0]: entry[1] for entry in answer.resources[0][4]}
 
     assert [name for name in settings() if not values.get(name)] == []

@@ -7,8 +7,6 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from console.tokens import TokenFile
 from hookmill.headers import ERROR_CLASS, SOURCE, text_header
@@ -19,6 +17,7 @@ from tests.faults.mill import Mill, install_mill
 from tests.faults.outages import ENDLESS, loading
 from tests.faults.trials import trials
 from tests.faults.workload import Workload
+from tests.kafka_admin import configure_topic
 from tests.processes import run_hookmill
 
 pytestmark = pytest.mark.kafka
@@ -85,14 +84,8 @@ async def add_echo(mill: Mill) -> str:
 
 
 async def limit(mill: Mill, topic: Topic, size: int) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=mill.installation.config.kafka.bootstrap_servers)
-    await admin.start()
-    try:
-        change = {"max.message.bytes": str(size)}
-        name = mill.installation.names.full(topic)
-        await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, change)])
-    finally:
-        await admin.close()
+    servers, name = str(mill.installation.config.kafka.bootstrap_servers), mill.installation.names.full(topic)
+    await configure_topic(servers, name, {"max.message.bytes": str(size)})
 
 
 def post_large(url: str) -> int:

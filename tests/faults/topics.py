@@ -2,9 +2,10 @@
 
 import asyncio
 
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
+from aiokafka.admin import NewPartitions
 
 from hookmill.topics import Topic
+from tests.kafka_admin import kafka_admin
 from tests.redelivery.installation import Installation
 
 DEADLINE_S = 30.0
@@ -17,23 +18,15 @@ async def recreate(installation: Installation, topic: Topic) -> None:
         for file in installation.config.data_dir.rglob(f"{name}.topic*"):
             file.unlink()
     else:
-        admin = AIOKafkaAdminClient(bootstrap_servers=servers)
-        await admin.start()
-        try:
+        async with kafka_admin(servers) as admin:
             await admin.delete_topics([name])
             async with asyncio.timeout(DEADLINE_S):
                 while name in await admin.list_topics():
                     await asyncio.sleep(0.05)
-        finally:
-            await admin.close()
     await installation.log.ensure_topics(installation.names.specs())
 
 
 async def add_partitions(installation: Installation, topic: Topic, count: int) -> None:
     """The topic has so many partitions. Kafka only."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=str(installation.config.kafka.bootstrap_servers))
-    await admin.start()
-    try:
+    async with kafka_admin(str(installation.config.kafka.bootstrap_servers)) as admin:
         await admin.create_partitions({installation.names.full(topic): NewPartitions(total_count=count)})
-    finally:
-        await admin.close()

@@ -19,7 +19,7 @@ from sinks.contract import Message, SinkUnavailable
 from sinks.rules import Rules
 from sinks.warehouses.duckdb.sink import DuckdbWarehouse
 from sinks.warehouses.duckdb.statements import quoted
-from tests.disks import fill
+from tests.disks import fill, written_after_full_disk
 from tests.sinks.duckdb_file import query, rows, tables
 from tests.sinks.messages import deletion, event, write
 from tests.sinks.test_sqlite_warehouse import HOSTILE, file_size_limit, without_root
@@ -428,13 +428,7 @@ async def test_a_full_disk_is_waited_for(small_disk: Path) -> None:
     batch: list[Message] = [write(str(n), 1, {"text": chance.randbytes(1_000).hex()}) for n in range(500)]
     async with DuckdbWarehouse(file) as sink:
         await sink.write([write("first", 1, {"text": "x"})])
-        fill(small_disk / "filler")
-
-        for _ in range(2):
-            with pytest.raises(SinkUnavailable, match=r"w\.duckdb: .*(disk|space)"):
-                await sink.write(batch)
-        (small_disk / "filler").unlink()
-        await sink.write(batch)
+        await written_after_full_disk(sink, batch, small_disk, r"w\.duckdb: .*(disk|space)")
 
     assert len(rows(file, "pipedrive", "deals")) == 501
 

@@ -28,7 +28,7 @@ from sinks.warehouses.parquet.options import ParquetOptions
 from sinks.warehouses.parquet.parts import key_of, table_of
 from sinks.warehouses.parquet.sink import ParquetWarehouse
 from sinks.warehouses.parquet.store import Store
-from tests.disks import fill
+from tests.disks import fill, written_after_full_disk
 from tests.processes import free_port
 from tests.s3_server import KEY_ID_ENV, SECRET_ENV, S3Server
 from tests.sinks.messages import deletion, event, write
@@ -492,13 +492,7 @@ async def test_a_disk_that_is_really_full_is_waited_for(small_disk: Path, merge_
     batch: list[Message] = [write(str(n), 1, {"text": chance.randbytes(1_000).hex()}) for n in range(500)]
     async with ParquetWarehouse(store, merge_every_s) as sink:
         await sink.write([write("first", 1, {"text": "x"})])
-        fill(small_disk / "filler")
-
-        for _ in range(2):
-            with pytest.raises(SinkUnavailable, match=f"{small_disk}: .*No space left"):
-                await sink.write(batch)
-        (small_disk / "filler").unlink()
-        await sink.write(batch)
+        await written_after_full_disk(sink, batch, small_disk, f"{small_disk}: .*No space left")
 
     assert len(rows(store, small_disk, "pipedrive", "deals")) == 501
     assert "_inbox" not in keys(store)

@@ -21,7 +21,7 @@ from sinks.rules import Rules
 from sinks.warehouses.postgres.connection import Address
 from sinks.warehouses.postgres.options import PostgresOptions
 from sinks.warehouses.postgres.sink import PostgresWarehouse
-from tests.disks import fill, small_file_system
+from tests.disks import small_file_system, written_after_full_disk
 from tests.postgres_server import PASSWORD, PASSWORD_ENV, Database, PostgresServer
 from tests.processes import or_skip
 from tests.sinks.messages import deletion, event, write
@@ -556,12 +556,6 @@ async def test_a_full_disk_is_waited_for(database_on_small_disk: tuple[Database,
     batch: list[Message] = [write(str(n), 1, {"text": "x" * 1_000}) for n in range(2_000)]
     async with PostgresWarehouse(database.address()) as sink:
         await sink.write([write("first", 1, {"text": "x"})])
-        fill(disk / "filler")
-
-        for _ in range(2):
-            with pytest.raises(SinkUnavailable, match=r"/small: it is out of disk, memory or connections \(53100"):
-                await sink.write(batch)
-        (disk / "filler").unlink()
-        await sink.write(batch)
+        await written_after_full_disk(sink, batch, disk, r"/small: it is out of disk, memory or connections \(53100")
 
     assert len(database.rows("pipedrive", "deals")) == 2_001

@@ -15,7 +15,7 @@ from sinks.contract import SinkUnavailable
 from sinks.rules import Rules
 from sinks.warehouses.sqlite import SqliteWarehouse
 from sinks.warehouses.sqlite.statements import quoted
-from tests.disks import fill
+from tests.disks import fill, written_after_full_disk
 from tests.sinks.database import listed, query, rows, tables
 from tests.sinks.messages import deletion, event, write
 
@@ -239,13 +239,7 @@ async def test_a_disk_that_is_really_full_is_waited_for(small_disk: Path) -> Non
     batch = [write(str(number), 1, {"text": "x" * 1_000}) for number in range(500)]
     async with SqliteWarehouse(file) as sink:
         await sink.write([write("first", 1, {"text": "x"})])
-        fill(small_disk / "filler")
-
-        for _ in range(2):
-            with pytest.raises(SinkUnavailable, match=rf"{file}: its disk is full: free some space"):
-                await sink.write(batch)
-        (small_disk / "filler").unlink()
-        await sink.write(batch)
+        await written_after_full_disk(sink, batch, small_disk, rf"{file}: its disk is full: free some space")
 
     assert len(rows(file, "pipedrive__deals")) == 501
 

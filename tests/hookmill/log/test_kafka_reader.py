@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Collection
 import pytest
 from aiokafka import TopicPartition as NativePartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from structlog.testing import capture_logs
 
@@ -17,6 +16,7 @@ from hookmill.log.kafka import KafkaLog
 from hookmill.log.kafka.reader import KafkaReader
 from hookmill.records import NewRecord, Record, TopicPartition
 from hookmill.topics import DAY_MS, TopicSpec
+from tests.kafka_admin import configure_topic, kafka_admin
 
 pytestmark = pytest.mark.kafka
 
@@ -38,10 +38,8 @@ async def topic(log: KafkaLog) -> str:
 
 @pytest.fixture
 async def admin(kafka_bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    client = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
-    await client.start()
-    yield client
-    await client.close()
+    async with kafka_admin(kafka_bootstrap) as client:
+        yield client
 
 
 async def test_a_position_that_retention_removed_is_an_error_with_its_size(
@@ -64,7 +62,7 @@ async def test_a_position_that_retention_removed_is_an_error_with_its_size(
     ]
 
 
-async def test_gaps_that_compaction_leaves_are_no_loss(log: KafkaLog, admin: AIOKafkaAdminClient) -> None:
+async def test_gaps_that_compaction_leaves_are_no_loss(log: KafkaLog, kafka_bootstrap: str) -> None:
     name = f"t.{uuid.uuid4().hex}"
     eager = {
         "cleanup.policy": "compact",
@@ -74,7 +72,7 @@ async def test_gaps_that_compaction_leaves_are_no_loss(log: KafkaLog, admin: AIO
         "max.compaction.lag.ms": "100",
     }
     await log.ensure_topics([TopicSpec(name, 1, None)])
-    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=eager)])
+    await configure_topic(kafka_bootstrap, name, eager)
     async with log.sender() as sender, asyncio.timeout(DEADLINE_S):
         while True:  # compaction takes closed segments; a later record closes the one before
             await sender.send(name, [NewRecord(b"old", key=b"k"), NewRecord(b"new", key=b"k")])

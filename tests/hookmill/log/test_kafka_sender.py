@@ -7,8 +7,6 @@ import uuid
 from collections.abc import Callable, Iterator
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
 from console.broker import LocalKafka
 from hookmill.config import KafkaConfig
@@ -18,6 +16,7 @@ from hookmill.log.kafka import sender as sender_module
 from hookmill.log.kafka.sender import KafkaSender
 from hookmill.records import NewRecord
 from hookmill.topics import DAY_MS, MAX_RECORD_BYTES, TopicSpec
+from tests.kafka_admin import configure_topic
 
 DEADLINE_S = 40.0
 
@@ -256,10 +255,4 @@ async def _lower_max_message_bytes(log: KafkaLog, bootstrap: str, topic: str) ->
 
 
 async def _set_max_message_bytes(bootstrap: str, topic: str, size: int) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-    await admin.start()
-    try:
-        change = ConfigResource(ConfigResourceType.TOPIC, topic, {"max.message.bytes": str(size)})
-        await admin.alter_configs([change])
-    finally:
-        await admin.close()
+    await configure_topic(bootstrap, topic, {"max.message.bytes": str(size)})

@@ -140,7 +140,7 @@ async def test_time_limit_is_held_to_and_said(pool: ProcessPool, language: str) 
     [outcome] = await pool.run(code, [webhook()])
 
     # 1 s, one tick of 25 or 50 ms, a new thread for JavaScript, and much room for a busy machine.
-    assert 1.0 <= monotonic() - started < 10.0
+    assert 1.0 <= monotonic() - started < 2.0
     assert outcome.error is not None
     assert outcome.error.kind == "Timeout"
     assert "1000 ms" in outcome.error.message
