@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import random
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,6 +111,15 @@ def s3_server() -> Iterator[S3Server]:
             yield server
     finally:
         server.stop()
+
+
+@pytest.fixture
+def seed() -> int:
+    """Of what a test does at random. Printed; `TEST_SEED` repeats it."""
+    # Not HOOKMILL_...: an option that is not known is refused.
+    seed = int(os.environ.get("TEST_SEED", random.randrange(1_000_000)))
+    print("TEST_SEED", seed)
+    return seed
 
 
 @pytest.fixture

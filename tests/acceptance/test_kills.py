@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import random
 import sqlite3
 from collections import defaultdict
@@ -141,13 +140,6 @@ async def message_ids_by_request(environment: dict[str, str]) -> dict[str, set[s
                     assert message_id == msgspec.json.decode(record.value or b"")["messageId"]
                     found[text_header(record.headers, REQUEST_ID)].add(message_id)
     return found
-
-
-@pytest.fixture
-def seed() -> int:
-    seed = int(os.environ.get("HOOKMILL_TEST_SEED", random.randrange(1_000_000)))
-    print("HOOKMILL_TEST_SEED", seed)
-    return seed
 
 
 @pytest.fixture(params=["embedded", pytest.param("kafka", marks=pytest.mark.kafka)])

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import random
 import time
 from collections import defaultdict
@@ -151,13 +150,6 @@ def webhook(key: str, number: int, *, breaks: bool) -> NewRecord:
 def name_of(event: Record) -> tuple[str, int]:
     key, _, number = msgspec.json.decode(event.value or b"")["event"].partition("-")
     return key, int(number)
-
-
-@pytest.fixture
-def seed() -> int:
-    seed = int(os.environ.get("HOOKMILL_TEST_SEED", random.randrange(1_000_000)))
-    print("HOOKMILL_TEST_SEED", seed)
-    return seed
 
 
 @pytest.fixture(params=["sqlite", pytest.param("kafka", marks=pytest.mark.kafka)])

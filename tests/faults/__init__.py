@@ -29,7 +29,7 @@ A row is a test like this one:
         assert not findings.problems
         print(f"row 2: {done.kills} kills, {findings.figures}")
 
-`engine` and `seed` are fixtures of `conftest.py`: the test runs on the embedded log and on Kafka, and prints its seed;
-`HOOKMILL_TEST_SEED` repeats one. Put the figure that the row reached last, in a line that begins with the row's number:
+`engine` and `seed` are fixtures: the test runs on the embedded log and on Kafka, and prints its seed;
+`TEST_SEED` repeats one. Put the figure that the row reached last, in a line that begins with the row's number:
 `make faults` shows these lines. Short forms carry `faults`, full ones `faults_long` (see the Makefile).
 """

@@ -83,7 +83,7 @@ class Mill:
         while True:
             events = await asyncio.to_thread(self.count_events)
             # Counting letters reads them all: once the events stand still.
-            letters = await self.letters() if events == before else 0
+            letters = await self._letters(ledger) if events == before else 0
             if events + letters >= len(ledger.accepted):
                 return time.monotonic() - began
             if events != before or letters != letters_before:
@@ -92,14 +92,14 @@ class Mill:
             assert time.monotonic() - heard < standstill_s, f"nothing ends any more: {wanted}"
             await asyncio.sleep(1)
 
-    async def letters(self) -> int:
-        """How many webhooks are dead letters."""
+    async def _letters(self, ledger: Ledger) -> int:
+        """How many of the accepted webhooks are dead letters."""
         found: set[int] = set()
         names = self.installation.names
         async with Scan(self.installation.log, [names.full(Topic.DEAD_LETTERS)]) as scan:
             async for span in scan.spans(dict.fromkeys(scan.ends, 0), scan.ends):
                 found.update(number_of(record.value or b"") for record in span.records)
-        return len(found)
+        return len(found & ledger.accepted.keys())
 
     def count_events(self) -> int:
         """Rows in the warehouse, one for each webhook that was delivered."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -29,9 +28,7 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.fixture
-def chance() -> random.Random:
-    seed = int(os.environ.get("HOOKMILL_TEST_SEED", random.randrange(1_000_000)))
-    print("HOOKMILL_TEST_SEED", seed)
+def chance(seed: int) -> random.Random:
     return random.Random(seed)
 
 
