@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
-# pip would compile what it installs on one processor.
-COMPILE := $(BIN)/python -m compileall -q -j 0 $(VENV)/lib
+# uv takes a seventh of pip's time; it is told of the mirror and the certificates that pip would use.
+UV_ENV := UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/python -m pip config get global.index-url 2>/dev/null)}}" UV_SYSTEM_CERTS=1
+UV := $(UV_ENV) $(BIN)/uv --quiet
+INSTALL := $(UV) pip install --python $(BIN)/python --require-hashes --compile-bytecode -r
 SETUP := $(VENV)/.runtime
 DEV := $(VENV)/.dev
 CLICKHOUSE := $(VENV)/.clickhouse
@@ -58,34 +59,33 @@ clean: ## Remove what the other targets made, data of the quickstart included
 	rm -rf $(VENV) requirements/npm/node_modules examples/quickstart/.hookmill .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-$(SETUP): requirements/runtime.txt requirements/node.txt pyproject.toml
+$(SETUP): requirements/uv.txt requirements/runtime.txt requirements/node.txt pyproject.toml
 	@echo "Setting up $(VENV) (once)"
 	@$(PYTHON) -c 'import sys; sys.exit(f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11" if sys.version_info < (3, 11) else 0)'
 	@$(PYTHON) -m venv $(VENV)
-	@$(PIP) install --no-compile --require-hashes -r requirements/runtime.txt
-	@$(PIP) install --no-deps --no-build-isolation -e .
-	@$(COMPILE)
-	@node --version 2>/dev/null | grep -Eq '^v(2[0-9]|[3-9][0-9])\.' || $(PIP) install --require-hashes -r requirements/node.txt
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/uv.txt
+	@$(INSTALL) requirements/runtime.txt
+	@$(UV) pip install --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@node --version 2>/dev/null | grep -Eq '^v(2[0-9]|[3-9][0-9])\.' || $(INSTALL) requirements/node.txt
 	@touch $@
 
 $(DEV): $(SETUP) requirements/dev.txt requirements/java.txt requirements/npm/package-lock.json
-	@$(PIP) install --no-compile --require-hashes -r requirements/dev.txt
-	@$(COMPILE)
-	@java -version 2>&1 | grep -Eq 'version "(1[7-9]|[2-9][0-9])' || $(PIP) install --require-hashes -r requirements/java.txt
-	@command -v npm >/dev/null || $(PIP) install --require-hashes -r requirements/node.txt
+	@$(INSTALL) requirements/dev.txt
+	@java -version 2>&1 | grep -Eq 'version "(1[7-9]|[2-9][0-9])' || $(INSTALL) requirements/java.txt
+	@command -v npm >/dev/null || $(INSTALL) requirements/node.txt
 	@$(BIN)/python requirements/npm/run.py ci --silent --no-audit --no-fund
 	@touch $@
 
 $(DLT)/.installed: requirements/dlt.txt | $(SETUP)
-	@$(PYTHON) -m venv $(DLT)
-	@$(DLT)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/dlt.txt
+	@$(UV) venv --python $(BIN)/python $(DLT)
+	@$(UV) pip install --python $(DLT)/bin/python --require-hashes -r requirements/dlt.txt
 	@touch $@
 
 $(CLICKHOUSE): $(DEV) requirements/clickhouse.txt
-	@$(PIP) install --require-hashes -r requirements/clickhouse.txt
+	@$(INSTALL) requirements/clickhouse.txt
 	@touch $@
 
 $(S3)/.installed: requirements/s3.txt | $(SETUP)
-	@$(PYTHON) -m venv $(S3)
-	@$(S3)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/s3.txt
+	@$(UV) venv --python $(BIN)/python $(S3)
+	@$(UV) pip install --python $(S3)/bin/python --require-hashes -r requirements/s3.txt
 	@touch $@

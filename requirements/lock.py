@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 
 def main() -> None:
     """Every file is written anew; the versions of `runtime.txt` hold in the others."""
+    compile_file("uv.txt", ["--group", "uv"])
     compile_file("runtime.txt", ["pyproject.toml", "--extra", "all", "--group", "build"])
     constrained = ["--constraint", "requirements/runtime.txt"]
     dev = ["--extra", "all", "--extra", "duckdb", "--extra", "parquet", "--group", "build", "--group", "dev"]
