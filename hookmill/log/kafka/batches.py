@@ -34,6 +34,7 @@ class Batch(BatchBuilder):  # type: ignore[misc]  # aiokafka's producer has no t
 
     def __init__(self, full_bytes: int) -> None:
         super().__init__(full_bytes, 0)
+        self.records: list[NewRecord] = []
 
     def add(self, record: NewRecord) -> bool:
         """Whether there was room; there is always for a first one.
@@ -46,6 +47,7 @@ class Batch(BatchBuilder):  # type: ignore[misc]  # aiokafka's producer has no t
         if added is None:
             return False
         self._relative_offset += 1
+        self.records.append(record)
         return True
 
 

@@ -8,11 +8,17 @@ from types import TracebackType
 from typing import Any, Self
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError, RecordListTooLargeError
-from aiokafka.producer.message_accumulator import BatchBuilder
+from aiokafka.errors import (
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    OutOfOrderSequenceNumber,
+    ProducerClosed,
+    RecordListTooLargeError,
+)
 
-from hookmill.errors import LogError, LogUnavailable, RecordTooLarge
-from hookmill.log.kafka.batches import Destination, pack
+from hookmill.errors import LogUnavailable, RecordTooLarge
+from hookmill.log.kafka.batches import Batch, Destination, pack
 from hookmill.log.kafka.cluster import CLOSE_S, Cluster, explain, finished_within
 from hookmill.log.kafka.topics import BATCH_HEADROOM_BYTES, max_batch_bytes
 from hookmill.records import NewRecord
@@ -24,6 +30,9 @@ _FAREWELL_S = 0.5
 _LIMIT_TRUSTED_S = 5.0
 """After so long a record over the limit makes us ask for it again: it may have been raised. A guess."""
 _TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
+_NOT_STORED = (*_TOO_LARGE, OutOfOrderSequenceNumber, ProducerClosed)
+"""The last two come to batches beside one that failed, the very last also to one that may have been stored."""
+_AGAIN_AFTER_S = 0.05
 
 
 class KafkaSender:
@@ -42,6 +51,7 @@ class KafkaSender:
         self._batch_limits: dict[str, int] = {}
         self._limits_learnt_at: dict[str, float] = {}
         self._calls: defaultdict[str, int] = defaultdict(int)
+        self._turns: defaultdict[tuple[str, int], asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def __aenter__(self) -> Self:
         self._is_open = True
@@ -79,6 +89,17 @@ class KafkaSender:
         delivery.result()
 
     async def _deliver(self, topic: str, records: Sequence[NewRecord]) -> None:
+        """What an attempt leaves over is sent again: a neighbour that failed or a lowered limit is no failure of it."""
+        deadline_s = time.monotonic() + self._cluster.config.send_timeout_s
+        left = await self._attempt(topic, records)
+        while left:
+            if time.monotonic() > deadline_s:
+                raise LogUnavailable(f'{self._cluster} took no batch of {len(left)} records on topic "{topic}".')
+            await asyncio.sleep(_AGAIN_AFTER_S)
+            left = await self._attempt(topic, left)
+
+    async def _attempt(self, topic: str, records: Sequence[NewRecord]) -> list[NewRecord]:
+        """The records that another attempt may store, in their order."""
         producer = await self._current_producer()
         destination = await self._destination(producer, topic)
         self._calls[topic] += 1
@@ -87,37 +108,50 @@ class KafkaSender:
         except RecordTooLarge:
             self._doubt_limit(destination)
             raise
-        futures = []
-        try:
-            for partition, batch in batches:
-                futures.append(await self._enqueue(producer, batch, topic, partition))
-        except KafkaError as error:
-            await asyncio.gather(*futures, return_exceptions=True)
-            if not isinstance(error, KafkaTimeoutError):
-                self._retire(producer)
-            raise self._not_stored(topic, error) from error
-        outcomes = await asyncio.gather(*futures, return_exceptions=True)
-        failed = [(batch, outcome) for (_, batch), outcome in zip(batches, outcomes, strict=True) if _is_error(outcome)]
-        if failed:
+        failed = await self._send_batches(producer, topic, batches)
+        if not failed:
+            return []
+        if not all(isinstance(error, KafkaTimeoutError) for _, error in failed):
             self._retire(producer)
-            raise self._refused(destination, failed) from failed[0][1]
+        self._raise_final(destination, failed)
+        return [record for batch, _ in failed for record in batch.records]
+
+    async def _send_batches(
+        self, producer: AIOKafkaProducer, topic: str, batches: Sequence[tuple[int, Batch]]
+    ) -> list[tuple[Batch, BaseException]]:
+        """Those that were not acknowledged, and why."""
+        futures = []
+        refusal: KafkaError | None = None
+        for partition, batch in batches:
+            try:
+                futures.append(await self._enqueue(producer, batch, topic, partition))
+            except KafkaError as error:
+                refusal = error
+                break
+        outcomes = await asyncio.gather(*futures, return_exceptions=True)
+        outcomes += [refusal] * (len(batches) - len(futures))
+        return [
+            (batch, outcome)
+            for (_, batch), outcome in zip(batches, outcomes, strict=True)
+            if isinstance(outcome, BaseException)
+        ]
 
     async def _enqueue(
-        self, producer: AIOKafkaProducer, batch: BatchBuilder, topic: str, partition: int
+        self, producer: AIOKafkaProducer, batch: Batch, topic: str, partition: int
     ) -> asyncio.Future[Any]:
         """The batch is next but for those before it. Errors: `KafkaError`.
 
-        A batch that waits for others loses more of its time than passes: aiokafka 0.14 counts from the beginning at
-        each of them. So it is put in again as long as there is time.
+        One at a time per partition: of several that wait in aiokafka 0.14 each counts its time from the beginning at
+        every batch before it, and those that wait while it closes are never sent.
         """
-        deadline_s = time.monotonic() + self._cluster.config.send_timeout_s
-        while True:
-            try:
+        try:
+            async with asyncio.timeout(self._cluster.config.send_timeout_s), self._turns[topic, partition]:
+                if self._retired(producer):
+                    raise ProducerClosed
                 future: asyncio.Future[Any] = await producer.send_batch(batch, topic, partition=partition)
                 return future
-            except KafkaTimeoutError:
-                if time.monotonic() > deadline_s:
-                    raise
+        except TimeoutError as error:
+            raise KafkaTimeoutError from error
 
     async def _destination(self, producer: AIOKafkaProducer, topic: str) -> Destination:
         """What is known of `topic`, looked up at first use.
@@ -140,21 +174,20 @@ class KafkaSender:
         if destination.max_batch_bytes < _LARGEST_BATCH_BYTES and age_s > _LIMIT_TRUSTED_S:
             self._batch_limits.pop(destination.topic, None)
 
-    def _refused(self, destination: Destination, failed: Sequence[tuple[BatchBuilder, BaseException]]) -> LogError:
-        """The error for batches that the cluster did not take."""
-        sizes = [batch for batch, outcome in failed if isinstance(outcome, _TOO_LARGE)]
-        if not sizes:
-            return self._not_stored(destination.topic, failed[0][1])
-        # The limit was lowered since we looked: look again at the next send.
-        self._batch_limits.pop(destination.topic, None)
-        if all(batch.record_count() == 1 for batch in sizes):
-            return RecordTooLarge(
-                f'Record of {sizes[0].size():,} bytes exceeds max.message.bytes of topic "{destination.topic}".'
-            )
-        return LogUnavailable(f'Topic "{destination.topic}" takes smaller batches than before: send again.')
-
-    def _not_stored(self, topic: str, error: BaseException) -> LogUnavailable:
-        return LogUnavailable(f'{self._cluster} did not store records on topic "{topic}": {explain(error)}.')
+    def _raise_final(self, destination: Destination, failed: Sequence[tuple[Batch, BaseException]]) -> None:
+        """Raises what another attempt would not mend."""
+        for batch, error in failed:
+            if not isinstance(error, _NOT_STORED):
+                raise LogUnavailable(
+                    f'{self._cluster} did not store records on topic "{destination.topic}": {explain(error)}.'
+                ) from error
+            if isinstance(error, _TOO_LARGE):
+                # The limit was lowered since we looked: look again.
+                self._batch_limits.pop(destination.topic, None)
+                if len(batch.records) == 1:
+                    raise RecordTooLarge(
+                        f'Record of {batch.size():,} bytes exceeds max.message.bytes of topic "{destination.topic}".'
+                    ) from error
 
     async def _current_producer(self) -> AIOKafkaProducer:
         """The producer, a new one if the last was retired; all callers wait for the same opening."""
@@ -186,10 +219,14 @@ class KafkaSender:
             self._opening.cancel()
             await asyncio.wait({self._opening})
 
+    def _retired(self, producer: AIOKafkaProducer) -> bool:
+        return self._producer is not producer
+
     def _retire(self, producer: AIOKafkaProducer) -> None:
         """The next send gets a new producer; this one is closed in the background."""
-        if self._producer is producer:
+        if not self._retired(producer):
             self._producer = None
+            self._turns = defaultdict(asyncio.Lock)
             self._start(_close(producer, flush_s=CLOSE_S))
 
     def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
@@ -204,10 +241,6 @@ class KafkaSender:
             task.exception()  # its caller may be gone; asyncio complains of errors that nobody looked at
 
 
-def _is_error(outcome: object) -> bool:
-    return isinstance(outcome, BaseException)
-
-
 async def _close(producer: AIOKafkaProducer, *, flush_s: float) -> None:
     """No connection and no task of the producer is left, whatever the brokers do; batches had `flush_s` to arrive."""
     stopping = asyncio.create_task(producer.stop())
@@ -217,3 +250,5 @@ async def _close(producer: AIOKafkaProducer, *, flush_s: float) -> None:
         producer._message_accumulator.fail_all(KafkaTimeoutError())
     if not await finished_within(CLOSE_S, stopping):
         await finished_within(CLOSE_S, producer.client.close())
+    # Batches that came while it stopped: nobody else tells their senders.
+    producer._message_accumulator.fail_all(ProducerClosed())

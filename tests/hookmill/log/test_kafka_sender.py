@@ -97,7 +97,7 @@ async def test_a_limit_lowered_behind_the_senders_back_hurts_only_what_is_too_la
     assert len(await _values(log, name, 21 + probes)) == 21 + probes
 
 
-async def test_a_batch_over_a_lowered_limit_is_not_blamed_on_its_records(
+async def test_a_batch_over_a_lowered_limit_is_sent_in_smaller_ones(
     log: KafkaLog, kafka_bootstrap: str, name: str
 ) -> None:
     await log.ensure_topics([TopicSpec(name, 1, DAY_MS)])
@@ -105,11 +105,27 @@ async def test_a_batch_over_a_lowered_limit_is_not_blamed_on_its_records(
         await sender.send(name, [NewRecord(b"before")])
         probes = await _lower_max_message_bytes(log, kafka_bootstrap, name)
 
-        with pytest.raises(LogUnavailable, match="send again"):
-            await sender.send(name, [NewRecord(bytes(1_000))] * 20)
-        await sender.send(name, [NewRecord(bytes(1_000))] * 20)
+        await sender.send(name, [NewRecord(b"%d" % number + bytes(1_000)) for number in range(20)])
 
-    assert len(await _values(log, name, 21 + probes)) == 21 + probes
+    values = await _values(log, name, 21 + probes)
+    assert len(values) == 21 + probes
+    assert [int(value.rstrip(b"\0")) for value in values[-20:]] == list(range(20))
+
+
+async def test_a_record_over_a_lowered_limit_harms_no_other_call(
+    log: KafkaLog, kafka_bootstrap: str, name: str
+) -> None:
+    await log.ensure_topics([TopicSpec(name, 1, DAY_MS)])
+    async with log.sender() as sender:
+        await sender.send(name, [NewRecord(b"before")])
+        probes = await _lower_max_message_bytes(log, kafka_bootstrap, name)
+
+        small = [sender.send(name, [NewRecord(bytes(100))]) for _ in range(50)]
+        large = sender.send(name, [NewRecord(bytes(20_000))])
+        outcomes = await asyncio.gather(*small[:25], large, *small[25:], return_exceptions=True)
+
+    assert [type(outcome) for outcome in outcomes if outcome is not None] == [RecordTooLarge]
+    assert len(await _values(log, name, 51 + probes)) == 51 + probes
 
 
 async def test_a_limit_raised_again_is_noticed(
