@@ -3,6 +3,7 @@
 import os
 import statistics
 from collections.abc import Sequence
+from operator import truediv
 
 
 def header() -> None:
@@ -11,9 +12,9 @@ def header() -> None:
 
 
 def line(name: str, unit: str, runs: Sequence[float], against: Sequence[float] | None = None, note: str = "") -> None:
-    """One side. `against` are the runs of the side that is 1.00."""
+    """One side. `against` are the runs of the side that is 1.00, each made beside one of these."""
     median = statistics.median(runs)
-    ratio = f"  {median / statistics.median(against):5.2f} of it" if against else ""
+    ratio = f"  {statistics.median(map(truediv, runs, against)):5.2f} of it" if against else ""
     digits = 0 if median >= 100 else 1
     spread = f"{min(runs):,.{digits}f} to {max(runs):,.{digits}f}"
     figure = f"{median:>10,.{digits}f} {unit:<14} ({spread}, {len(runs)} runs)"

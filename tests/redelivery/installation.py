@@ -39,12 +39,19 @@ class Installation:
         return sorted(found, key=lambda record: (record.partition, record.offset))
 
 
-async def install(folder: Path, bootstrap_servers: str | None, replication_factor: int = 1) -> Installation:
+async def install(
+    folder: Path, bootstrap_servers: str | None, replication_factor: int = 1, partitions: int = 4
+) -> Installation:
     """Topics exist, on Kafka under names of their own."""
     prefix = f"t{uuid.uuid4().hex[:8]}."
+    topics = {"prefix": prefix, "partitions": partitions}
     kafka = {"bootstrap_servers": bootstrap_servers, "replication_factor": replication_factor}
-    config = load_config({"data_dir": folder, "kafka": kafka, "topics": {"prefix": prefix}})
-    environment = {"HOOKMILL_DATA_DIR": str(folder), "HOOKMILL_TOPICS__PREFIX": prefix}
+    config = load_config({"data_dir": folder, "kafka": kafka, "topics": topics})
+    environment = {
+        "HOOKMILL_DATA_DIR": str(folder),
+        "HOOKMILL_TOPICS__PREFIX": prefix,
+        "HOOKMILL_TOPICS__PARTITIONS": str(partitions),
+    }
     if bootstrap_servers:
         environment["HOOKMILL_KAFKA__BOOTSTRAP_SERVERS"] = bootstrap_servers
     installation = Installation(config, environment)
