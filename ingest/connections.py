@@ -55,14 +55,17 @@ class Connections(web.Server):
         return Connection(self, asyncio.get_running_loop())
 
     async def _in_turn(self, request: web.BaseRequest) -> web.StreamResponse:
-        await cast(Connection, request.protocol).answered()
-        return await self._handle(request)
+        connection = cast(Connection, request.protocol)
+        await connection.answered()
+        response = await self._handle(request)
+        connection.handled(request, response)
+        return response
 
 
 class Connection(web.RequestHandler):
     """aiohttp answers what it cannot parse with the line in question and logs it with a stack; both may hold tokens."""
 
-    __slots__ = ("_answered", "_owes_answer", "_take")
+    __slots__ = ("_answered", "_is_done_with_last", "_owes_answer", "_take")
 
     def __init__(self, server: Connections, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -76,7 +79,8 @@ class Connection(web.RequestHandler):
         self._take = server.take
         self._owes_answer = False
         self._answered: asyncio.Future[None] | None = None
-        self._parser: Any = _Parser(self._parser, self._offer)
+        self._is_done_with_last = False
+        self._parser: Any = _Parser(self._parser, self._offer, self._leave)
 
     def answer(self, answer: bytes, *, closes: bool) -> None:
         """The answer to the request that was taken is on its way, if the sender is still there."""
@@ -97,15 +101,35 @@ class Connection(web.RequestHandler):
             self._answered = self._loop.create_future()
             await self._answered
 
+    def handled(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """aiohttp writes this response, and then it waits for the next request, if nothing speaks against it."""
+        stays_open = request.keep_alive and response.keep_alive is not False
+        self._is_done_with_last = stays_open and request.content.is_eof() and not self._messages
+
     def _offer(self, message: RawRequestMessage, payload: StreamReader) -> bool:
         """Whether the request is taken; it is the only one on this connection, and whole."""
-        if self._owes_answer or self._messages or self._waiter is None or self._waiter.done() or self._paused:
+        if not self._is_idle():
             return False
         self._owes_answer = True  # before it is asked, for the answer may come at once
         if self._take(self, message, payload):
             return True
         self._owes_answer = False
         return False
+
+    def _leave(self) -> None:
+        """What came goes to aiohttp."""
+        self._is_done_with_last = False
+
+    def _is_idle(self) -> bool:
+        """aiohttp waits for a request, or has answered the last and will do so when its task is run next.
+
+        A sender that is quick is back before that, each time: all its requests would be left to aiohttp.
+        """
+        if self._owes_answer or self._messages or self._paused:
+            return False
+        if self._waiter is not None:
+            return not self._waiter.done()
+        return self._is_done_with_last and not (self._request_in_progress or self._close or self._force_close)
 
     def _process_keepalive(self) -> None:
         if self._owes_answer:
@@ -144,11 +168,14 @@ class Connection(web.RequestHandler):
 class _Parser:
     """aiohttp's parser, whose requests are offered before aiohttp gets them."""
 
-    __slots__ = ("_offer", "_parser")
+    __slots__ = ("_leave", "_offer", "_parser")
 
-    def __init__(self, parser: Any, offer: Callable[[RawRequestMessage, StreamReader], bool]) -> None:
+    def __init__(
+        self, parser: Any, offer: Callable[[RawRequestMessage, StreamReader], bool], leave: Callable[[], None]
+    ) -> None:
         self._parser = parser
         self._offer = offer
+        self._leave = leave
 
     def feed_data(self, data: bytes) -> tuple[Any, bool, bytes]:
         """The requests that nobody took, whether the connection is upgraded, and what follows then."""
@@ -158,6 +185,8 @@ class _Parser:
             if payload.is_eof() and self._offer(message, payload):
                 self._parser.message_consumed()
                 return (), False, b""
+        if messages:
+            self._leave()
         return messages, is_upgraded, tail
 
     def __getattr__(self, name: str) -> Any:

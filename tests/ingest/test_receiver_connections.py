@@ -1,18 +1,24 @@
 """What a connection survives, and that no byte of one request is taken for another."""
 
 import asyncio
+import contextlib
+import itertools
 import logging
 import os
+import random
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import pytest
 import uvloop
 
 from hookmill.errors import LogFull, LogUnavailable, RecordTooLarge
+from hookmill.records import NewRecord
 from tests.ingest.receiving import (
     ADDRESS,
     TOKEN,
+    Client,
     FailingSender,
     HoldingSender,
     MemorySender,
@@ -185,6 +191,59 @@ def test_receiver_works_on_the_loop_that_the_command_runs_it_on() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(requests_in_one_packet()) == [202, 202, 401]
+
+
+class HesitantSender(MemorySender):
+    """Takes a random number of turns of the loop for each batch."""
+
+    def __init__(self, chance: random.Random) -> None:
+        super().__init__()
+        self._chance = chance
+
+    async def send(self, topic: str, records: Sequence[NewRecord]) -> None:
+        for _ in range(self._chance.choice((0, 0, 1, 2, 5))):
+            await asyncio.sleep(0)
+        await super().send(topic, records)
+
+
+def test_each_answer_is_that_of_its_request_however_they_come(seed: int) -> None:
+    """Whole, in pieces, several at once, refused ones between them, the next right after an answer, on uvloop."""
+    chance = random.Random(seed)
+    sender = HesitantSender(chance)
+    accepted: list[tuple[bytes | None, str]] = []
+
+    def some_request(body: bytes) -> tuple[bytes, bytes]:
+        """And the body that is to be stored of it."""
+        whole, chunked, refused = post(ADDRESS, body), chunked_post(ADDRESS, body), post("/?b=nobody-knows")
+        return chance.choice([(whole, body), (whole, body), (chunked, body), (refused, b"")])
+
+    async def talk(client: Client, name: int) -> None:
+        for turn in range(100):
+            sent = [
+                some_request(b"%d %d %d" % (name, turn, number)) for number in range(chance.choice((1, 1, 2, 5, 10)))
+            ]
+            data = b"".join(request for request, _ in sent)
+            cuts = sorted(chance.randrange(len(data)) for _ in range(chance.choice((0, 1, len(sent)))))
+            for start, end in itertools.pairwise([0, *cuts, len(data)]):
+                await client.send(data[start:end])
+                for _ in range(chance.randrange(4)):
+                    await asyncio.sleep(0)
+            for _, body in sent:
+                answer = await client.answer()
+                assert answer.status == (202 if body else 401)
+                if body:
+                    accepted.append((body, answer.json["request_id"]))
+
+    async def talk_at_once() -> None:
+        async with receiving(sender) as receiver, contextlib.AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(connected(receiver)) for _ in range(8)]
+            await asyncio.gather(*(talk(client, name) for name, client in enumerate(clients)))
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(talk_at_once())
+
+    stored = [(record.value, dict(record.headers)["request-id"].decode()) for record in sender.records]
+    assert sorted(stored) == sorted(accepted)
 
 
 def test_without_the_parser_in_c_the_receiver_does_not_start() -> None:
