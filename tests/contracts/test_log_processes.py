@@ -34,7 +34,6 @@ async def test_many_processes_write_at_once_and_everything_is_there_in_the_order
         assert len({record.partition for record in of_writer}) == 1
 
 
-@pytest.mark.kills
 async def test_what_a_process_was_told_is_stored_outlives_its_kill(log: Log, engine: Engine, topic: str) -> None:
     with running("write", engine, topic, "writer", "1000000") as process:
         for _ in range(200):
@@ -47,7 +46,6 @@ async def test_what_a_process_was_told_is_stored_outlives_its_kill(log: Log, eng
     assert numbers(records)[: told + 1] == list(range(200))
 
 
-@pytest.mark.kills
 async def test_what_a_killed_reader_did_not_commit_is_delivered_again(log: Log, engine: Engine, topic: str) -> None:
     group = f"g.{topic}"
     await send(log, topic, numbered(range(20)))

@@ -31,7 +31,6 @@ def engine(tmp_path: Path) -> Engine:
     return Engine(f"sqlite {tmp_path / 'log'}")
 
 
-@pytest.mark.kills
 @pytest.mark.parametrize(
     "kills",
     [pytest.param(20, id="20"), pytest.param(200, id="200", marks=[pytest.mark.nightly, pytest.mark.timeout(600)])],
