@@ -1,8 +1,10 @@
 """Warehouses: rows per second into one sink, in batches of the size that its worker makes; no log, no worker."""
 
 import asyncio
+import contextlib
 import gc
 import os
+import sqlite3
 import subprocess
 import tempfile
 import time
@@ -41,7 +43,7 @@ def run(_broker: LocalKafka) -> None:
     """Prints rows per second of wall time, the server's work included: a warehouse is waited for."""
     with tempfile.TemporaryDirectory() as folder:
         files = (Path(folder) / f"{number}.db" for number in range(RUNS))
-        compare("SQLite", lambda: SqliteWarehouse(next(files)))
+        compare_with_bare_sqlite(Path(folder), compare("SQLite", lambda: SqliteWarehouse(next(files))))
         files = (Path(folder) / f"{number}.duckdb" for number in range(RUNS))
         compare("DuckDB", lambda: DuckdbWarehouse(next(files)))
         folders = (Path(folder) / f"parquet {number}" for number in range(RUNS))
@@ -72,6 +74,35 @@ def compare(name: str, new_sink: Callable[[], Sink]) -> list[list[float]]:
     for load, runs in rates.items():
         report.line(f"{name}: {load}, 10 columns, batches of {BATCH:,}", "/s, wall time", runs)
     return list(rates.values())
+
+
+def compare_with_bare_sqlite(folder: Path, ours: list[list[float]]) -> None:
+    """What the same rows take when they are ready and nothing is asked of what is there, against `ours`."""
+    runs = [upsert_bare(folder / f"bare {number}.db") for number in range(RUNS)]
+    for load, rates, of_ours in zip(("first load", "all overwritten"), zip(*runs, strict=True), ours, strict=False):
+        report.line(f"bare SQLite: rows of objects, {load}", "/s, wall time", rates)
+        report.line(f"  ours against it: objects, {load}", "/s, wall time", of_ours, rates)
+
+
+def upsert_bare(file: Path) -> list[float]:
+    """Rows per second of the first load and of the one that overwrites it."""
+    rates = []
+    with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        columns = list(_row(0, 1))
+        connection.execute(f"CREATE TABLE deals ({', '.join(columns)}, PRIMARY KEY (id))")
+        changes = ", ".join(f"{column} = excluded.{column}" for column in columns)
+        upsert = f"INSERT INTO deals VALUES ({', '.join('?' * len(columns))}) ON CONFLICT (id) DO UPDATE SET {changes}"
+        for turn in (1, 2):
+            rows = [tuple(_row(number, turn).values()) for number in range(ROWS)]
+            began = time.monotonic()
+            for first in range(0, ROWS, BATCH):
+                connection.execute("BEGIN IMMEDIATE")
+                connection.executemany(upsert, rows[first : first + BATCH])
+                connection.execute("COMMIT")
+            rates.append(ROWS / (time.monotonic() - began))
+    return rates
 
 
 def compare_with_dlt(server: PostgresServer, ours: list[list[float]]) -> None:
