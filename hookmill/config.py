@@ -103,7 +103,7 @@ class SinksConfig(_Section):
 
     batch_records: Annotated[int, Field(ge=1, le=100_000)] = 5_000
     batch_timeout_s: Seconds = 0.25
-    """A batch is written when it is full or this old."""
+    """A batch is written when it is full, or so long after the last one; the first after a silence at once."""
     drain_timeout_s: Seconds = 20.0
     allow_private_network: bool = False
     """Whether sinks may call addresses that are not of the public Internet, such as services of your own network."""

@@ -76,6 +76,7 @@ class SinkWorker:
         self._between_writes = asyncio.Event()
         self._between_writes.set()
         self._lag_due = 0.0
+        self._next_batch_due = 0.0
 
     async def start(self) -> None:
         """The sink is checked, unless it is paused, and the reader is a member of the sink's group.
@@ -141,27 +142,30 @@ class SinkWorker:
                 await self._report_lag()
 
     async def _fill_batch(self) -> None:
-        """The batch is full or `batch_timeout_s` old, or nothing came."""
-        deadline: float | None = None
+        """The batch is full, or has all that is there and comes `batch_timeout_s` after the last one, or nothing came.
+
+        After a silence the first records are not held back, nor are those that came while the last batch was written.
+        """
         while not self._batch.is_full(self._config.batch_records) and not self._stopping.is_set():
-            now = time.monotonic()
-            if deadline is None and self._batch:
-                deadline = now + self._config.batch_timeout_s
-            if deadline is not None and now >= deadline:
-                return
-            await self._poll(_IDLE_POLL_S if deadline is None else deadline - now)
+            wait_s = self._next_batch_due - time.monotonic() if self._batch else _IDLE_POLL_S
+            has_come = await self._poll(min(max(0.0, wait_s), _IDLE_POLL_S))
             if not self._batch:
                 return
+            if wait_s <= 0 and not has_come:
+                break
+        self._next_batch_due = time.monotonic() + self._config.batch_timeout_s
 
-    async def _poll(self, timeout_s: float) -> None:
+    async def _poll(self, timeout_s: float) -> bool:
+        """Whether records came."""
         try:
             spans = await self._reader.poll(timeout_s)
         except _AWAY as error:
             logger.warning("sink.log_unavailable", sink=self._definition.name, error=str(error))
             await self._pause(timeout_s)
-        else:
-            for span in spans:
-                self._batch.add(span)
+            return False
+        for span in spans:
+            self._batch.add(span)
+        return bool(spans)
 
     async def _finish_batch(self) -> None:
         """The batch is delivered, however long the sink or the log is away."""

@@ -42,7 +42,8 @@ class Installation:
 async def install(
     folder: Path, bootstrap_servers: str | None, replication_factor: int = 1, partitions: int = 4
 ) -> Installation:
-    """Topics exist, on Kafka under names of their own."""
+    """The folder and the topics exist, on Kafka under names of their own."""
+    folder.mkdir(parents=True, exist_ok=True)
     prefix = f"t{uuid.uuid4().hex[:8]}."
     topics = {"prefix": prefix, "partitions": partitions}
     kafka = {"bootstrap_servers": bootstrap_servers, "replication_factor": replication_factor}

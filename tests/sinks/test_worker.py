@@ -73,9 +73,9 @@ class Stage:
         self.log = SqliteLog(folder / "log")
         self.file = folder / "w.db"
 
-    def worker(self, sink: Sink | None = None, **changes: Any) -> SinkWorker:
+    def worker(self, sink: Sink | None = None, config: SinksConfig = CONFIG, **changes: Any) -> SinkWorker:
         definition = SinkDefinition(name="warehouse", kind="sqlite", **{"events": True, "objects": True, **changes})
-        return SinkWorker(CONFIG, definition, self.log, NAMES, sink or SqliteWarehouse(self.file))
+        return SinkWorker(config, definition, self.log, NAMES, sink or SqliteWarehouse(self.file))
 
     async def send(self, topic: Topic, *records: NewRecord) -> None:
         async with self.log.sender() as sender:
@@ -127,6 +127,24 @@ async def test_events_and_objects_come_into_the_warehouse(stage: Stage) -> None:
     assert len(rows(stage.file, "pipedrive__paid")) == 500
     after = metric("hookmill_sinks_rows_total", kind="object"), metric("hookmill_sinks_rows_total", kind="event")
     assert (after[0] - before[0], after[1] - before[1]) == (1_000, 500)
+
+
+async def test_what_comes_after_a_silence_is_written_at_once_and_what_follows_it_together(stage: Stage) -> None:
+    batches: list[int] = []
+
+    async def note(batch: Sequence[Message]) -> None:
+        batches.append(len(batch))
+
+    worker = stage.worker(Scripted(SqliteWarehouse(stage.file), note), SinksConfig(batch_timeout_s=600.0))
+    async with running([worker]):
+        await stage.send(Topic.OBJECTS, object_record(write("1", 1, {})))
+        await drained(worker)
+        for number in (2, 3):
+            await stage.send(Topic.OBJECTS, object_record(write(str(number), number, {})))
+            await asyncio.sleep(0.5)
+        assert batches == [1]
+
+    assert batches == [1, 2]  # the second when the worker was told to stop
 
 
 async def test_a_sink_gets_only_what_it_asks_for(stage: Stage) -> None:

@@ -21,6 +21,10 @@ _METADATA_AGE_MS = 15_000
 """So long a reader may not know of added partitions, or of a topic that was created anew; the 5 minutes of aiokafka
 are a long time for webhooks that wait."""
 _MAX_FETCH_BYTES = 16_777_216
+_LONGEST_FETCH_MS = 100
+"""How long a broker may look for new records before it answers that there are none. aiokafka has one such request per
+broker under way: a partition whose records were consumed meanwhile is asked for again only after it. With the half
+second of its default, live events waited four times as long beside a replay; idle, this costs 0.04 of a processor."""
 _FORCED_CLOSE_S = 1.0
 
 
@@ -46,6 +50,7 @@ def new_consumer(cluster: Cluster, group: str | None) -> AIOKafkaConsumer:
         metadata_max_age_ms=_METADATA_AGE_MS,
         max_partition_fetch_bytes=MAX_RECORD_BYTES + BATCH_HEADROOM_BYTES,
         fetch_max_bytes=_MAX_FETCH_BYTES,
+        fetch_max_wait_ms=_LONGEST_FETCH_MS,
     )
 
 
