@@ -25,10 +25,10 @@ run: $(SETUP) ## Run the quickstart: three sources, one sample webhook each; Ctr
 	@exec $(BIN)/hookmill dev examples/quickstart --samples
 
 test: $(DEV) ## Run the tests, with a real Kafka that they start themselves
-	$(BIN)/python -m pytest -m "not (kills or deploy or s3 or clickhouse or nightly or faults or faults_long)" -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -m "not (kills or deploy or s3 or columnar or clickhouse or nightly or faults or faults_long)" -n $(WORKERS) --dist loadfile
 
-test-more: $(CLICKHOUSE) $(S3)/.installed ## Run the tests that kill processes, need Prometheus or S3, or ClickHouse, which is 600 MB to install
-	$(BIN)/python -m pytest -m "(kills or deploy or s3 or clickhouse) and not nightly" -n $(WORKERS) --dist loadgroup
+test-more: $(CLICKHOUSE) $(S3)/.installed ## Run the tests that kill processes, need Prometheus, S3, DuckDB, Parquet or ClickHouse, 600 MB to install
+	$(BIN)/python -m pytest -m "(kills or deploy or s3 or columnar or clickhouse) and not nightly" -n $(WORKERS) --dist loadgroup
 
 test-nightly: $(CLICKHOUSE) $(S3)/.installed ## Run the long trials: 200 kills of a writing process and the like
 	$(BIN)/python -m pytest -m nightly

@@ -23,8 +23,8 @@ os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
 
 _QUICK_HOUSEKEEPING = {
     "log.initial.task.delay.ms": "500",
-    "log.retention.check.interval.ms": "1000",
-    "log.cleaner.backoff.ms": "200",
+    "log.retention.check.interval.ms": "3000",
+    "log.cleaner.backoff.ms": "1000",
 }
 """Retention and compaction act within seconds of their time, so that tests can watch them."""
 

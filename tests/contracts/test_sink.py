@@ -246,8 +246,8 @@ class _ClickHouse:
     params=[
         "sqlite",
         "postgres",
-        "duckdb",
-        "parquet",
+        pytest.param("duckdb", marks=pytest.mark.columnar),
+        pytest.param("parquet", marks=pytest.mark.columnar),
         pytest.param("s3", marks=pytest.mark.s3),
         pytest.param("clickhouse", marks=pytest.mark.clickhouse),
     ]
@@ -262,7 +262,14 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
             return _database(request, tmp_path)
 
 
-@pytest.fixture(params=["sqlite", "postgres", "duckdb", pytest.param("clickhouse", marks=pytest.mark.clickhouse)])
+@pytest.fixture(
+    params=[
+        "sqlite",
+        "postgres",
+        pytest.param("duckdb", marks=pytest.mark.columnar),
+        pytest.param("clickhouse", marks=pytest.mark.clickhouse),
+    ]
+)
 def historian(request: pytest.FixtureRequest, tmp_path: Path) -> Historian:
     return _database(request, tmp_path)
 
