@@ -213,7 +213,7 @@ def test_a_replay_that_is_killed_at_random_is_resumed_until_everything_was_sent(
     webhooks = [webhook(3, **{"request-id": b"%d" % number}) for number in range(count)]
     fill(embedded, *webhooks)
     journals = Journals(embedded.config.data_dir / "replays")
-    arguments = ["--source", "shop", *FROM_TO, "--rate", "1000", "--yes"]
+    arguments = ["--source", "shop", *FROM_TO, "--rate", "500", "--yes"]
 
     stops = 0
     while not journals.all() or journals.all()[0].state is not State.DONE:
