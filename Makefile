@@ -77,7 +77,7 @@ $(DEV): $(SETUP) requirements/dev.txt requirements/java.txt requirements/npm/pac
 	@touch $@
 
 $(DLT)/.installed: requirements/dlt.txt | $(SETUP)
-	@$(UV) venv --python $(BIN)/python $(DLT)
+	@$(UV) venv --clear --python $(BIN)/python $(DLT)
 	@$(UV) pip install --python $(DLT)/bin/python --require-hashes -r requirements/dlt.txt
 	@touch $@
 
@@ -86,6 +86,6 @@ $(CLICKHOUSE): $(DEV) requirements/clickhouse.txt
 	@touch $@
 
 $(S3)/.installed: requirements/s3.txt | $(SETUP)
-	@$(UV) venv --python $(BIN)/python $(S3)
+	@$(UV) venv --clear --python $(BIN)/python $(S3)
 	@$(UV) pip install --python $(S3)/bin/python --require-hashes -r requirements/s3.txt
 	@touch $@

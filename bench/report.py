@@ -12,7 +12,7 @@ def header() -> None:
 
 
 def line(name: str, unit: str, runs: Sequence[float], against: Sequence[float] | None = None, note: str = "") -> None:
-    """One side. `against` are the runs of the side that is 1.00, each made beside one of these."""
+    """One side. `against` are the runs of the side that is 1.00, compared run by run."""
     median = statistics.median(runs)
     ratio = f"  {statistics.median(map(truediv, runs, against)):5.2f} of it" if against else ""
     digits = 0 if median >= 100 else 1

@@ -43,7 +43,9 @@ def run(_broker: LocalKafka) -> None:
     """Prints rows per second of wall time, the server's work included: a warehouse is waited for."""
     with tempfile.TemporaryDirectory() as folder:
         files = (Path(folder) / f"{number}.db" for number in range(RUNS))
-        compare_with_bare_sqlite(Path(folder), compare("SQLite", lambda: SqliteWarehouse(next(files))))
+        ours = compare("SQLite", lambda: SqliteWarehouse(next(files)))
+        bare = [upsert_bare(Path(folder) / f"bare {number}.db") for number in range(RUNS)]
+        compare_with("bare SQLite, rows that are ready, nothing asked of what is there", bare, ours)
         files = (Path(folder) / f"{number}.duckdb" for number in range(RUNS))
         compare("DuckDB", lambda: DuckdbWarehouse(next(files)))
         folders = (Path(folder) / f"parquet {number}" for number in range(RUNS))
@@ -53,7 +55,8 @@ def run(_broker: LocalKafka) -> None:
     try:
         server.start()
         ours = compare("PostgreSQL", lambda: PostgresWarehouse(server.empty_database().address()))
-        compare_with_dlt(server, ours)
+        by_dlt = [merge_by_dlt(server.empty_database()) for _ in range(RUNS)]
+        compare_with("dlt into PostgreSQL, all in one load as it likes it best", by_dlt, ours, "  (target: 5)")
     finally:
         server.stop()
 
@@ -76,12 +79,11 @@ def compare(name: str, new_sink: Callable[[], Sink]) -> list[list[float]]:
     return list(rates.values())
 
 
-def compare_with_bare_sqlite(folder: Path, ours: list[list[float]]) -> None:
-    """What the same rows take when they are ready and nothing is asked of what is there, against `ours`."""
-    runs = [upsert_bare(folder / f"bare {number}.db") for number in range(RUNS)]
-    for load, rates, of_ours in zip(("first load", "all overwritten"), zip(*runs, strict=True), ours, strict=False):
-        report.line(f"bare SQLite: rows of objects, {load}", "/s, wall time", rates)
-        report.line(f"  ours against it: objects, {load}", "/s, wall time", of_ours, rates)
+def compare_with(name: str, theirs: list[list[float]], ours: list[list[float]], note: str = "") -> None:
+    """Another way to bring the same objects in, a first load and an overwrite for each run, and `ours` against it."""
+    for load, rates, of_ours in zip(("first load", "all overwritten"), zip(*theirs, strict=True), ours, strict=False):
+        report.line(f"{name}: objects, {load}", "/s, wall time", rates)
+        report.line(f"  ours against it: objects, {load}", "/s, wall time", of_ours, rates, note)
 
 
 def upsert_bare(file: Path) -> list[float]:
@@ -103,14 +105,6 @@ def upsert_bare(file: Path) -> list[float]:
                 connection.execute("COMMIT")
             rates.append(ROWS / (time.monotonic() - began))
     return rates
-
-
-def compare_with_dlt(server: PostgresServer, ours: list[list[float]]) -> None:
-    """The same objects merged by dlt, all in one load as it likes it best, against `ours`."""
-    runs = [merge_by_dlt(server.empty_database()) for _ in range(RUNS)]
-    for load, rates, of_ours in zip(("first load", "all overwritten"), zip(*runs, strict=True), ours, strict=False):
-        report.line(f"dlt into PostgreSQL: objects, {load}, one load", "/s, wall time", rates)
-        report.line(f"  ours against dlt: objects, {load}", "/s, wall time", of_ours, rates, "  (target: 5)")
 
 
 def merge_by_dlt(database: Database) -> list[float]:

@@ -1,7 +1,7 @@
 """Connections: aiohttp's server with our limits, and with answers to broken HTTP that repeat nothing of it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 from typing import Any, Final, cast
 
@@ -80,7 +80,7 @@ class Connection(web.RequestHandler):
         self._owes_answer = False
         self._answered: asyncio.Future[None] | None = None
         self._is_done_with_last = False
-        self._parser: Any = _Parser(self._parser, self._offer, self._leave)
+        self._parser: Any = _Parser(self._parser, self._offer)
 
     def answer(self, answer: bytes, *, closes: bool) -> None:
         """The answer to the request that was taken is on its way, if the sender is still there."""
@@ -106,19 +106,16 @@ class Connection(web.RequestHandler):
         stays_open = request.keep_alive and response.keep_alive is not False
         self._is_done_with_last = stays_open and request.content.is_eof() and not self._messages
 
-    def _offer(self, message: RawRequestMessage, payload: StreamReader) -> bool:
-        """Whether the request is taken; it is the only one on this connection, and whole."""
-        if not self._is_idle():
-            return False
-        self._owes_answer = True  # before it is asked, for the answer may come at once
-        if self._take(self, message, payload):
-            return True
-        self._owes_answer = False
-        return False
-
-    def _leave(self) -> None:
-        """What came goes to aiohttp."""
+    def _offer(self, messages: Sequence[tuple[RawRequestMessage, StreamReader]], is_upgraded: bool) -> bool:
+        """Whether the request is taken: it is the only one on this connection, and whole. Else it goes to aiohttp."""
+        message, payload = messages[0]
+        if len(messages) == 1 and not is_upgraded and payload.is_eof() and self._is_idle():
+            self._owes_answer = True  # before it is asked, for the answer may come at once
+            if self._take(self, message, payload):
+                return True
+            self._owes_answer = False
         self._is_done_with_last = False
+        return False
 
     def _is_idle(self) -> bool:
         """aiohttp waits for a request, or has answered the last and will do so when its task is run next.
@@ -168,25 +165,20 @@ class Connection(web.RequestHandler):
 class _Parser:
     """aiohttp's parser, whose requests are offered before aiohttp gets them."""
 
-    __slots__ = ("_leave", "_offer", "_parser")
+    __slots__ = ("_offer", "_parser")
 
     def __init__(
-        self, parser: Any, offer: Callable[[RawRequestMessage, StreamReader], bool], leave: Callable[[], None]
+        self, parser: Any, offer: Callable[[Sequence[tuple[RawRequestMessage, StreamReader]], bool], bool]
     ) -> None:
         self._parser = parser
         self._offer = offer
-        self._leave = leave
 
     def feed_data(self, data: bytes) -> tuple[Any, bool, bytes]:
         """The requests that nobody took, whether the connection is upgraded, and what follows then."""
         messages, is_upgraded, tail = self._parser.feed_data(data)
-        if len(messages) == 1 and not is_upgraded:
-            message, payload = messages[0]
-            if payload.is_eof() and self._offer(message, payload):
-                self._parser.message_consumed()
-                return (), False, b""
-        if messages:
-            self._leave()
+        if messages and self._offer(messages, is_upgraded):
+            self._parser.message_consumed()
+            return (), False, b""
         return messages, is_upgraded, tail
 
     def __getattr__(self, name: str) -> Any:

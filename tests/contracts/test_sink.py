@@ -242,16 +242,16 @@ class _ClickHouse:
         return self._database.statements()
 
 
-@pytest.fixture(
-    params=[
-        "sqlite",
-        "postgres",
-        pytest.param("duckdb", marks=pytest.mark.columnar),
-        pytest.param("parquet", marks=pytest.mark.columnar),
-        pytest.param("s3", marks=pytest.mark.s3),
-        pytest.param("clickhouse", marks=pytest.mark.clickhouse),
-    ]
-)
+DATABASES = [
+    "sqlite",
+    "postgres",
+    pytest.param("duckdb", marks=pytest.mark.columnar),
+    pytest.param("clickhouse", marks=pytest.mark.clickhouse),
+]
+FILES = [pytest.param("parquet", marks=pytest.mark.columnar), pytest.param("s3", marks=pytest.mark.s3)]
+
+
+@pytest.fixture(params=[*DATABASES, *FILES])
 def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
     match request.param:
         case "parquet":
@@ -262,14 +262,7 @@ def warehouse(request: pytest.FixtureRequest, tmp_path: Path) -> Warehouse:
             return _database(request, tmp_path)
 
 
-@pytest.fixture(
-    params=[
-        "sqlite",
-        "postgres",
-        pytest.param("duckdb", marks=pytest.mark.columnar),
-        pytest.param("clickhouse", marks=pytest.mark.clickhouse),
-    ]
-)
+@pytest.fixture(params=DATABASES)
 def historian(request: pytest.FixtureRequest, tmp_path: Path) -> Historian:
     return _database(request, tmp_path)
 

@@ -1,10 +1,11 @@
 """Sending to a real Kafka, and to one that goes away."""
 
 import asyncio
+import contextlib
 import gc
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 
@@ -83,49 +84,37 @@ async def test_the_largest_record_fits_and_one_byte_more_stores_nothing(log: Kaf
 async def test_a_limit_lowered_behind_the_senders_back_hurts_only_what_is_too_large(
     log: KafkaLog, kafka_bootstrap: str, name: str
 ) -> None:
-    await log.ensure_topics([TopicSpec(name, 1, DAY_MS)])
-    async with log.sender() as sender:
-        await sender.send(name, [NewRecord(b"before")])
-        probes = await _lower_max_message_bytes(log, kafka_bootstrap, name)
-
+    async with _limit_lowered(log, kafka_bootstrap, name) as (sender, there):
         with pytest.raises(RecordTooLarge, match=name):
             await sender.send(name, [NewRecord(bytes(20_000))])
         with pytest.raises(RecordTooLarge, match=name):
             await sender.send(name, [NewRecord(bytes(20_000))])
         await sender.send(name, [NewRecord(bytes(1_000))] * 20)
 
-    assert len(await _values(log, name, 21 + probes)) == 21 + probes
+    assert len(await _values(log, name, there + 20)) == there + 20
 
 
 async def test_a_batch_over_a_lowered_limit_is_sent_in_smaller_ones(
     log: KafkaLog, kafka_bootstrap: str, name: str
 ) -> None:
-    await log.ensure_topics([TopicSpec(name, 1, DAY_MS)])
-    async with log.sender() as sender:
-        await sender.send(name, [NewRecord(b"before")])
-        probes = await _lower_max_message_bytes(log, kafka_bootstrap, name)
-
+    async with _limit_lowered(log, kafka_bootstrap, name) as (sender, there):
         await sender.send(name, [NewRecord(b"%d" % number + bytes(1_000)) for number in range(20)])
 
-    values = await _values(log, name, 21 + probes)
-    assert len(values) == 21 + probes
+    values = await _values(log, name, there + 20)
+    assert len(values) == there + 20
     assert [int(value.rstrip(b"\0")) for value in values[-20:]] == list(range(20))
 
 
 async def test_a_record_over_a_lowered_limit_harms_no_other_call(
     log: KafkaLog, kafka_bootstrap: str, name: str
 ) -> None:
-    await log.ensure_topics([TopicSpec(name, 1, DAY_MS)])
-    async with log.sender() as sender:
-        await sender.send(name, [NewRecord(b"before")])
-        probes = await _lower_max_message_bytes(log, kafka_bootstrap, name)
-
+    async with _limit_lowered(log, kafka_bootstrap, name) as (sender, there):
         small = [sender.send(name, [NewRecord(bytes(100))]) for _ in range(50)]
         large = sender.send(name, [NewRecord(bytes(20_000))])
         outcomes = await asyncio.gather(*small[:25], large, *small[25:], return_exceptions=True)
 
     assert [type(outcome) for outcome in outcomes if outcome is not None] == [RecordTooLarge]
-    assert len(await _values(log, name, 51 + probes)) == 51 + probes
+    assert len(await _values(log, name, there + 50)) == there + 50
 
 
 async def test_a_limit_raised_again_is_noticed(
@@ -255,6 +244,15 @@ async def _until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while not holds():
             await asyncio.sleep(0.01)
+
+
+@contextlib.asynccontextmanager
+async def _limit_lowered(log: KafkaLog, bootstrap: str, topic: str) -> AsyncIterator[tuple[KafkaSender, int]]:
+    """A sender that has learnt the limit as it was before, and how many records are on the topic."""
+    await log.ensure_topics([TopicSpec(topic, 1, DAY_MS)])
+    async with log.sender() as sender:
+        await sender.send(topic, [NewRecord(b"before")])
+        yield sender, 1 + await _lower_max_message_bytes(log, bootstrap, topic)
 
 
 async def _lower_max_message_bytes(log: KafkaLog, bootstrap: str, topic: str) -> int:
