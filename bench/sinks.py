@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gc
+import multiprocessing
 import os
 import sqlite3
 import subprocess
@@ -10,7 +11,8 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from multiprocessing.connection import Connection
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -33,6 +35,7 @@ from tests.processes import ROOT
 ROWS = 100_000
 RUNS = 3
 BATCH = SinksConfig().batch_records
+LOAD_DEADLINE_S = 120
 DLT_PYTHON = ROOT / ".venv" / "dlt" / "bin" / "python"
 """Made by `make bench`."""
 DLT_DEADLINE_S = 300
@@ -54,16 +57,17 @@ def run(_broker: LocalKafka) -> None:
     server = PostgresServer(fsync=True)
     try:
         server.start()
-        ours = compare("PostgreSQL", lambda: PostgresWarehouse(server.empty_database().address()))
+        compare("PostgreSQL", lambda: PostgresWarehouse(server.empty_database().address()))
+        ours = compare("PostgreSQL, two workers", lambda: PostgresWarehouse(server.empty_database().address()), 2)
         by_dlt = [merge_by_dlt(server.empty_database()) for _ in range(RUNS)]
         compare_with("dlt into PostgreSQL, all in one load as it likes it best", by_dlt, ours, "  (target: 5)")
     finally:
         server.stop()
 
 
-def compare(name: str, new_sink: Callable[[], Sink]) -> list[list[float]]:
+def compare(name: str, new_sink: Callable[[], Sink], workers: int = 1) -> list[list[float]]:
     """A new warehouse for each run. Messages per second: of each load, of each run."""
-    loads = {
+    loads: dict[str, Sequence[Message]] = {
         "objects, first load": [object_write(number, 1) for number in range(ROWS)],
         "objects, all overwritten": [object_write(number, 2) for number in range(ROWS)],
         "events": [_event(number) for number in range(ROWS)],
@@ -72,7 +76,7 @@ def compare(name: str, new_sink: Callable[[], Sink]) -> list[list[float]]:
     gc.freeze()  # a worker has one batch in memory; looking through all of these would be measured as well
     rates: dict[str, list[float]] = {load: [] for load in loads}
     for _ in range(RUNS):
-        for load, rate in zip(loads, asyncio.run(measure(new_sink(), list(loads.values()))), strict=True):
+        for load, rate in zip(loads, measure(new_sink(), list(loads.values()), workers), strict=True):
             rates[load].append(rate)
     for load, runs in rates.items():
         report.line(f"{name}: {load}, 10 columns, batches of {BATCH:,}", "/s, wall time", runs)
@@ -131,17 +135,41 @@ def _row(number: int, turn: int) -> dict[str, object]:
     return row
 
 
-async def measure(sink: Sink, loads: Sequence[Sequence[Message]]) -> list[float]:
-    """Messages per second of each load, one after the other into the same warehouse."""
-    ends = [time.monotonic()]
+def measure(sink: Sink, loads: Sequence[Sequence[Message]], workers: int) -> list[float]:
+    """Messages per second of each load, one after the other into the same warehouse; workers are processes that have
+    their shares of each, as if they had their partitions."""
+    context = multiprocessing.get_context("fork")
+    together = context.Barrier(workers)
+    answers = []
+    for number in range(workers):
+        answer, told = context.Pipe(duplex=False)
+        context.Process(target=_work, args=(sink, [load[number::workers] for load in loads], together, told)).start()
+        told.close()
+        answers.append(answer)
+    spans = zip(*(answer.recv() for answer in answers), strict=True)
+    return [
+        len(load) / (max(end for _, end in of_load) - min(began for began, _ in of_load))
+        for load, of_load in zip(loads, spans, strict=True)
+    ]
+
+
+def _work(sink: Sink, loads: Sequence[Sequence[Message]], together: Barrier, told: Connection) -> None:
+    """Tells when each load began and ended."""
+    told.send(asyncio.run(_write(sink, loads, together)))
+
+
+async def _write(sink: Sink, loads: Sequence[Sequence[Message]], together: Barrier) -> list[tuple[float, float]]:
+    spans = []
     with rare_collections():  # as the worker has it
         async with sink:
             for messages in loads:
+                together.wait(LOAD_DEADLINE_S)
+                began = time.monotonic()
                 for first in range(0, len(messages), BATCH):
                     await sink.write(messages[first : first + BATCH])
-                ends.append(time.monotonic())
-    ends[-1] = time.monotonic()  # a sink may leave some of its work to the end
-    return [len(messages) / (end - began) for messages, (began, end) in zip(loads, pairwise(ends), strict=True)]
+                spans.append((began, time.monotonic()))
+    spans[-1] = (began, time.monotonic())  # a sink may leave some of its work to the end
+    return spans
 
 
 def _parquet(folder: Path) -> Sink:

@@ -7,17 +7,16 @@ With `rotate_bytes`, `out.jsonl` that has reached them becomes `out.20261124T031
 last line: whole batches, complete, never touched again. Whoever reads them may move or delete them.
 """
 
-import asyncio
 import fcntl
 import os
 import stat
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from hookmill.blocking import BlockingThread
 from hookmill.errors import ConfigError
 from sinks.contract import Message, Sink, SinkUnavailable
 from sinks.options import STDOUT, FileOptions, Surroundings
@@ -60,19 +59,17 @@ class JsonLines:
         self._rotate_bytes = rotate_bytes
         self._descriptor = -1
         self._pipe: Pipe | None = None
-        self._executor: ThreadPoolExecutor | None = None
+        self._thread = BlockingThread("jsonl")
 
     async def __aenter__(self) -> Self:
         self._open()
-        self._executor = ThreadPoolExecutor(1, "jsonl")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._executor is not None
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._close)
-        self._executor.shutdown(wait=False)
+        await self._thread.run(self._close)
+        self._thread.end()
 
     async def check(self) -> Sequence[str]:
         """See `Checkable`. A file that is not there yet is not made; that its folder can be written is enough."""
@@ -85,7 +82,7 @@ class JsonLines:
     async def write(self, batch: Sequence[Message]) -> None:
         """The lines are on disk; of a pipe, the other side has taken them."""
         write = self._append if self._pipe is None else self._pipe.write
-        await asyncio.get_running_loop().run_in_executor(self._executor, write, json_lines(batch))
+        await self._thread.run(write, json_lines(batch))
 
     def _open(self) -> None:
         """Errors: `SinkUnavailable`; `ConfigError` for a file that another writes."""

@@ -1,16 +1,15 @@
 """Standard output, and whatever else takes bytes and gives none back, such as a pipe: messages as JSON lines."""
 
-import asyncio
 import os
 import select
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 import msgspec
 
+from hookmill.blocking import BlockingThread
 from hookmill.errors import FailureKind, HookmillError
 from sinks.contract import Message, Sink, SinkUnavailable
 from sinks.options import Surroundings
@@ -48,21 +47,19 @@ class StandardOutput:
 
     def __init__(self) -> None:
         self._pipe = Pipe(_STDOUT, "standard output")
-        self._executor: ThreadPoolExecutor | None = None
+        self._thread = BlockingThread("stdout")
 
     async def __aenter__(self) -> Self:
-        self._executor = ThreadPoolExecutor(1, "stdout")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._executor is not None
-        self._executor.shutdown(wait=False)
+        self._thread.end()
 
     async def write(self, batch: Sequence[Message]) -> None:
         """The reader of standard output, or the pipe to it, has taken the lines. Errors: as `Sink`; `StreamClosed`."""
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._pipe.write, json_lines(batch))
+        await self._thread.run(self._pipe.write, json_lines(batch))
 
 
 class Pipe:

@@ -18,7 +18,12 @@ from tests.faults.trials import trials
 from tests.faults.workload import Workload
 from tests.processes import or_skip
 
-pytestmark = pytest.mark.kafka
+pytestmark = [
+    pytest.mark.kafka,
+    # aiokafka's client of administration may leave a connection behind to a broker that was killed meanwhile.
+    pytest.mark.filterwarnings("ignore:Unclosed AIOKafkaConnection:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+]
 
 RATE = 50.0
 BETWEEN = 50

@@ -114,13 +114,16 @@ def kill(victim: str, worker: Process, server: PostgresServer) -> None:
 
 
 async def written(database: Database, events: int) -> None:
-    """Everything is there, or it took too long."""
-    deadline = time.monotonic() + DEADLINE_S
+    """Everything is there, or nothing more comes."""
+    seen, deadline = None, time.monotonic() + DEADLINE_S
     while time.monotonic() < deadline:
         if {"pipedrive.paid", "pipedrive.deals"} <= database.tables():
             (rows,) = database.query("SELECT count(*) FROM pipedrive.paid")[0]
-            if rows >= events and not different_objects(database, events):
+            different = different_objects(database, events)
+            if rows >= events and not different:
                 return
+            if (rows, different) != seen:
+                seen, deadline = (rows, different), time.monotonic() + DEADLINE_S
         await asyncio.sleep(0.2)
 
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from hookmill.blocking import BlockingThread
 from hookmill.errors import LogError
-from hookmill.log.sqlite.blocking import BlockingThread
 from hookmill.log.sqlite.groups import GroupMember, Standing
 from hookmill.records import TopicPartition
 from hookmill.telemetry import get_logger

@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from hookmill.blocking import BlockingThread
 from hookmill.errors import CommitRefused, LogError
 from hookmill.log.contract import RebalanceListener
 from hookmill.log.missed import report_beyond_end, report_missed
 from hookmill.log.sqlite.arrivals import Arrivals
 from hookmill.log.sqlite.assignment import Assignment
-from hookmill.log.sqlite.blocking import BlockingThread
 from hookmill.log.sqlite.fetch import Bounds, Fetched, TopicFiles
 from hookmill.log.sqlite.groups import GroupMember
 from hookmill.log.sqlite.membership import LeaseTimes, Membership

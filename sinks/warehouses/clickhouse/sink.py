@@ -1,10 +1,8 @@
 """The ClickHouse warehouse as a sink: a batch is a handful of inserts, in a thread of its own."""
 
-import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -12,6 +10,7 @@ from typing import Final, Self, TypeVar
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from hookmill.blocking import BlockingThread
 from sinks.contract import Message, SinkUnavailable
 from sinks.rows import lay_out
 from sinks.rules import DEFAULT, Rules
@@ -42,14 +41,13 @@ class ClickHouseWarehouse:
         self._connect = connect
         self._place = place
         self._rules = rules
-        self._executor: ThreadPoolExecutor | None = None
+        self._thread = BlockingThread("clickhouse")
         self._client: Client | None = None
         self._tables: Tables | None = None
 
     async def __aenter__(self) -> Self:
-        self._executor = ThreadPoolExecutor(1, "clickhouse")
         try:
-            await self._in_thread(self._open)
+            await self._thread.run(self._open)
         except BaseException:
             await self.__aexit__(None, None, None)
             raise
@@ -58,26 +56,19 @@ class ClickHouseWarehouse:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._in_thread(self._close)
-        assert self._executor is not None
-        self._executor.shutdown(wait=False)
+        await self._thread.run(self._close)
+        self._thread.end()
 
     async def check(self) -> Sequence[str]:
         """See `Checkable`: rights, and a table written and dropped."""
-        self._executor = ThreadPoolExecutor(1, "clickhouse")
         try:
-            return await self._in_thread(self._check)
+            return await self._thread.run(self._check)
         finally:
             await self.__aexit__(None, None, None)
 
     async def write(self, batch: Sequence[Message]) -> None:
         """Tables and columns first, then the rows. Connects again after a failure."""
-        await self._in_thread(lambda: self._write(batch))
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        """The work is done. Each of its requests has a deadline of its own (`connection`)."""
-        assert self._executor is not None
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        await self._thread.run(self._write, batch)
 
     def _open(self) -> None:
         with self._named_failures():

@@ -6,14 +6,14 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
 import duckdb
 
+from hookmill.blocking import BlockingThread
 from hookmill.errors import ConfigError
 from sinks.contract import Message, SinkUnavailable
 from sinks.rows import lay_out
@@ -57,17 +57,16 @@ class DuckdbWarehouse:
     def __init__(self, file: Path, rules: Rules = DEFAULT) -> None:
         self._file = file
         self._rules = rules
-        self._executor: ThreadPoolExecutor | None = None
+        self._thread = BlockingThread(f"duckdb {file.name}")
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._tables: Tables | None = None
         self._closing: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Self:
-        self._executor = ThreadPoolExecutor(1, f"duckdb {self._file.name}")
         try:
-            await self._in_thread(self._open)
+            await self._thread.run(self._open)
         except BaseException:
-            self._executor.shutdown(wait=False)
+            self._thread.end()
             raise
         self._close_when_idle()
         return self
@@ -77,17 +76,15 @@ class DuckdbWarehouse:
     ) -> None:
         if self._closing is not None:
             self._closing.cancel()
-        await self._in_thread(self._close)
-        assert self._executor is not None
-        self._executor.shutdown(wait=False)
+        await self._thread.run(self._close)
+        self._thread.end()
 
     async def check(self) -> Sequence[str]:
         """See `Checkable`: a table was written and dropped, so that a full disk is noticed. Errors say the rest."""
-        self._executor = ThreadPoolExecutor(1, f"duckdb {self._file.name}")
         try:
-            await self._in_thread(self._try)
+            await self._thread.run(self._try)
         finally:
-            self._executor.shutdown(wait=False)
+            self._thread.end()
         return ()
 
     async def write(self, batch: Sequence[Message]) -> None:
@@ -95,18 +92,12 @@ class DuckdbWarehouse:
         if self._closing is not None:
             self._closing.cancel()
         try:
-            await self._in_thread(lambda: self._write(batch))
+            await self._thread.run(self._write, batch)
         finally:
             self._close_when_idle()
 
     def _close_when_idle(self) -> None:
-        assert self._executor is not None
-        loop = asyncio.get_running_loop()
-        self._closing = loop.call_later(_IDLE_S, self._executor.submit, self._close)
-
-    async def _in_thread(self, work: Callable[[], None]) -> None:
-        assert self._executor is not None
-        await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        self._closing = asyncio.get_running_loop().call_later(_IDLE_S, self._thread.start, self._close)
 
     def _open(self) -> None:
         turn = _turns[self._file]

@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
+from hookmill.blocking import BlockingThread
 from hookmill.telemetry import get_logger
 from sinks.contract import Message, SinkUnavailable
 from sinks.rows import lay_out
@@ -37,7 +37,7 @@ class ParquetWarehouse:
         self._store = store
         self._rules = rules
         self._merge_every_s = merge_every_s
-        self._executor: ThreadPoolExecutor | None = None
+        self._thread = BlockingThread("parquet")
         self._columns: dict[TableKey, set[str]] = {}
         self._is_open = False
         self._last = b""
@@ -46,11 +46,10 @@ class ParquetWarehouse:
         self._merging: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._executor = ThreadPoolExecutor(1, "parquet")
         try:
-            await self._in_thread(self._open)
+            await self._thread.run(self._open)
         except BaseException:
-            self._executor.shutdown(wait=False)
+            self._thread.end()
             raise
         if self._merge_every_s:
             self._merging = asyncio.create_task(self._merge_at_times(), name=f"merge {self._store}")
@@ -59,39 +58,33 @@ class ParquetWarehouse:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._executor is not None
         if self._merging is not None:
             self._merging.cancel()
             await asyncio.gather(self._merging, return_exceptions=True)
         try:
-            await self._in_thread(self._merge)
+            await self._thread.run(self._merge)
         except SinkUnavailable as failure:
             logger.warning("sink.merge_failed", sink=str(self._store), error=str(failure))
         finally:
-            self._executor.shutdown(wait=False)
+            self._thread.end()
 
     async def check(self) -> Sequence[str]:
         """See `Checkable`: a file was written, read and deleted."""
-        self._executor = ThreadPoolExecutor(1, "parquet")
         try:
-            return await self._in_thread(self._store.what_is_missing)
+            return await self._thread.run(self._store.what_is_missing)
         finally:
-            self._executor.shutdown(wait=False)
+            self._thread.end()
 
     async def write(self, batch: Sequence[Message]) -> None:
         """The batch is a file of the inbox; it is merged too if it is time."""
-        await self._in_thread(lambda: self._write(batch))
+        await self._thread.run(self._write, batch)
 
     async def _merge_at_times(self) -> None:
         """Also when no batch comes, and what others have left."""
         while True:
             await asyncio.sleep(max(self._due - time.monotonic(), self._merge_every_s / 10))
             with contextlib.suppress(SinkUnavailable):  # told by the next write, or by the next merge that works
-                await self._in_thread(self._merge_if_due)
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        assert self._executor is not None
-        return await asyncio.get_running_loop().run_in_executor(self._executor, work)
+                await self._thread.run(self._merge_if_due)
 
     def _open(self) -> None:
         self._store.open()

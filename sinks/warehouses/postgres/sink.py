@@ -3,13 +3,13 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
 import psycopg
 
+from hookmill.blocking import BlockingThread
 from hookmill.errors import ConfigError
 from sinks.contract import Message, RecordRejected, SinkUnavailable, SourcedObject
 from sinks.rows import lay_out
@@ -62,12 +62,11 @@ class PostgresWarehouse:
         self._address = address
         self._rules = rules
         self._lock_key = _lock_key(address.schema or OWN_SCHEMA)
-        self._executor: ThreadPoolExecutor | None = None
+        self._thread = BlockingThread("postgres")
         self._connection: psycopg.Connection | None = None
         self._tables: Tables | None = None
 
     async def __aenter__(self) -> Self:
-        self._executor = ThreadPoolExecutor(1, "postgres")
         try:
             await self._in_thread(self._open)
         except BaseException:
@@ -79,12 +78,10 @@ class PostgresWarehouse:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._in_thread(self._close)
-        assert self._executor is not None
-        self._executor.shutdown(wait=False)
+        self._thread.end()
 
     async def check(self) -> Sequence[str]:
         """See `Checkable`: rights, and a table written in a transaction that is taken back."""
-        self._executor = ThreadPoolExecutor(1, "postgres")
         try:
             return await self._in_thread(self._check)
         finally:
@@ -96,11 +93,9 @@ class PostgresWarehouse:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         """The work is done, or its connection is cut: no thread waits for a server that says nothing."""
-        assert self._executor is not None
-        running = asyncio.get_running_loop().run_in_executor(self._executor, work)
         try:
             async with asyncio.timeout(_DEADLINE_S):
-                return await running
+                return await self._thread.run(work)
         except (TimeoutError, asyncio.CancelledError) as error:
             if self._connection is not None:
                 cut(self._connection)

@@ -1,15 +1,14 @@
 """The SQLite warehouse as a sink: one transaction per batch, in a thread of its own."""
 
-import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from hookmill.blocking import BlockingThread
 from sinks.contract import Message, SinkUnavailable
 from sinks.flatten import Row, Scalar
 from sinks.rows import lay_out
@@ -44,15 +43,14 @@ class SqliteWarehouse:
     def __init__(self, file: Path, rules: Rules = DEFAULT) -> None:
         self._file = file
         self._rules = rules
-        self._executor: ThreadPoolExecutor | None = None
+        self._thread = BlockingThread(f"sqlite {file.name}")
         self._connection: sqlite3.Connection | None = None
         self._tables: Tables | None = None
         self._inode = 0
 
     async def __aenter__(self) -> Self:
-        self._executor = ThreadPoolExecutor(1, f"sqlite {self._file.name}")
         try:
-            await self._in_thread(self._open)
+            await self._thread.run(self._open)
         except BaseException:
             await self._close_all()
             raise
@@ -66,25 +64,19 @@ class SqliteWarehouse:
     async def check(self) -> Sequence[str]:
         """See `Checkable`: a table was made and dropped, each durably, so that a full disk is noticed. Errors say the
         rest."""
-        self._executor = ThreadPoolExecutor(1, f"sqlite {self._file.name}")
         try:
-            await self._in_thread(self._try)
+            await self._thread.run(self._try)
         finally:
             await self._close_all()
         return ()
 
     async def write(self, batch: Sequence[Message]) -> None:
         """One transaction: schema, events, objects. The file is opened again when it was moved or had failed."""
-        await self._in_thread(lambda: self._write(batch))
-
-    async def _in_thread(self, work: Callable[[], None]) -> None:
-        assert self._executor is not None
-        await asyncio.get_running_loop().run_in_executor(self._executor, work)
+        await self._thread.run(self._write, batch)
 
     async def _close_all(self) -> None:
-        await self._in_thread(self._close)
-        assert self._executor is not None
-        self._executor.shutdown(wait=False)
+        await self._thread.run(self._close)
+        self._thread.end()
 
     def _open(self) -> None:
         self._require_room()
