@@ -19,8 +19,9 @@ _MISSED: Final = Counter(
 def report_missed(group: str | None, place: TopicPartition, position: int, first: int) -> None:
     """The offsets from `position` to before `first`, the first one left, are lost to the group.
 
-    A process that ends before its group commits past the gap leaves it to be found, and counted, once more. To a reader
-    without group nothing is lost: it begins wherever it was told to, often before what is left.
+    The reader has its group stand behind the gap then. A process that ends before, while records from before the gap
+    are still in work, leaves it to be found, and counted, once more. To a reader without group nothing is lost: it
+    begins wherever it was told to, often before what is left.
     """
     records = first - position
     where = {"topic": place.topic, "partition": place.partition, "position": position, "first": first}

@@ -92,6 +92,40 @@ async def test_what_a_group_missed_is_counted_before_anything_new_comes(log: Log
     assert _missed(group, topic) == 4
 
 
+async def test_what_a_group_missed_is_not_counted_again_by_the_next_reader(log: Log, make_topic: MakeTopic) -> None:
+    topic = await make_topic(retention_ms=10 * MINUTE_MS)
+    group = f"g.{topic}"
+    async with log.sender() as sender:
+        await _stand_at(log, topic, group, 1)
+        await _let_expire(log, topic, records=5)
+        async with log.reader([topic], group=group) as reader:
+            await until(reader, lambda: _missed(group, topic) > 0)
+
+        async with log.reader([topic], group=group) as successor:
+            await sender.send(topic, numbered([5]))
+            records = await read(successor, 1)
+
+    assert numbers(records) == [5]
+    assert _missed(group, topic) == 4
+
+
+async def test_what_was_read_behind_a_gap_and_not_committed_comes_again(log: Log, make_topic: MakeTopic) -> None:
+    topic = await make_topic(retention_ms=10 * MINUTE_MS)
+    group = f"g.{topic}"
+    async with log.sender() as sender:
+        await _stand_at(log, topic, group, 1)
+        await _let_expire(log, topic, records=3)
+        await sender.send(topic, numbered(range(3, 6)))
+        async with log.reader([topic], group=group) as reader:
+            in_work = await read(reader, 3)
+
+        async with log.reader([topic], group=group) as successor:
+            records = await read(successor, 3)
+
+    assert numbers(in_work) == numbers(records) == [3, 4, 5]
+    assert _missed(group, topic) == 2
+
+
 async def test_what_was_removed_before_the_first_commit_of_a_group_is_counted(log: Log, make_topic: MakeTopic) -> None:
     topic = await make_topic(retention_ms=10 * MINUTE_MS)
     group = f"g.{topic}"

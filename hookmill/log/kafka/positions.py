@@ -66,11 +66,13 @@ class Positions:
             await self._keep(consumer, starts)
 
     async def _keep(self, consumer: AIOKafkaConsumer, starts: Mapping[TopicPartition, int]) -> None:
-        """The group stands at `starts`: should it be away before its first commit, what it misses is found."""
+        """The group stands at `starts`: should it be away before its next commit, what it misses is found, and once."""
         try:
             await consumer.commit(dict(zip(native(starts), starts.values(), strict=True)))
         except (KafkaError, IllegalStateError) as error:
             log.warning("group.start_not_kept", error=explain(error))
+        else:
+            self.committed(starts)
 
     async def jump(self, consumer: AIOKafkaConsumer, partition: TopicPartition, position: int) -> None:
         """The consumer is at the first record that is left of `partition`, which has nothing at `position`."""
@@ -78,9 +80,18 @@ class Positions:
         end = (await self.ends(consumer, [partition]))[partition]
         if position < first:
             report_missed(self._group, partition, position, first)
+            await self._pass_gap(consumer, partition, position, first)
         elif position > end:
             report_beyond_end(partition, position, (first, end))
         self.seek(consumer, {partition: first if not first <= position <= end else position})
+
+    async def _pass_gap(self, consumer: AIOKafkaConsumer, partition: TopicPartition, position: int, first: int) -> None:
+        """The group stands behind the gap, unless records before it are still in work."""
+        if self._group is None:
+            return
+        await self._learn_bases(consumer, {partition})
+        if self._bases.get(partition) == position:
+            await self._keep(consumer, {partition: first})
 
     def seek(self, consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, int]) -> None:
         """The consumer continues at `positions`, but for partitions that went away meanwhile."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -155,7 +155,8 @@ class SqliteReader:
         """See `Ownership`. The listener hears of it before the first record, and may seek."""
         bounds = await self._thread.run(self._files.bounds)
         starts = {place: self._start(place, bounds[place], position) for place, position in committed.items()}
-        await self._keep({place: starts[place] for place, position in committed.items() if position is None})
+        if not self._from_end:
+            await self._keep({place: starts[place] for place, position in committed.items() if position is None})
         self._assignment.gain(starts)
         if self._listener is not None:
             await self._listener.assigned(committed.keys())
@@ -163,13 +164,15 @@ class SqliteReader:
         self._news.set()
 
     async def _keep(self, starts: Mapping[TopicPartition, int]) -> None:
-        """The group stands at `starts`: should it be away before its first commit, what it misses is found."""
-        if self._membership is None or self._from_end or not starts:
+        """The group stands at `starts`: should it be away before its next commit, what it misses is found, and once."""
+        if self._membership is None or not starts:
             return
         try:
-            await self._membership.commit(starts)
+            refused = await self._membership.commit(starts)
         except LogError as error:
             log.warning("group.start_not_kept", error=str(error))
+        else:
+            self._assignment.commit(starts, refused)
 
     async def leaving(self, partitions: Collection[TopicPartition]) -> None:
         """See `Ownership`."""
@@ -225,7 +228,15 @@ class SqliteReader:
         if found:
             # Spans are bounded: there may be more behind them.
             self._seen_writes = None
-        return [fetched.span for fetched in found if self._is_accepted(fetched) and fetched.span is not None]
+        accepted = [fetched for fetched in found if self._is_accepted(fetched)]
+        await self._pass_gaps(accepted)
+        return [fetched.span for fetched in accepted if fetched.span is not None]
+
+    async def _pass_gaps(self, accepted: Iterable[Fetched]) -> None:
+        """The group stands behind the gaps that were found, unless records before one are still in work."""
+        committed = self._assignment.committed(is_alone=False)
+        gaps = (fetched for fetched in accepted if fetched.skipped)
+        await self._keep({gap.place: gap.asked + gap.skipped for gap in gaps if committed.get(gap.place) == gap.asked})
 
     def _is_accepted(self, fetched: Fetched) -> bool:
         """Whether the reader still stood there when the answer came; if so it stands behind it now."""
