@@ -60,7 +60,9 @@ def run(_broker: LocalKafka) -> None:
         compare("PostgreSQL", lambda: PostgresWarehouse(server.empty_database().address()))
         ours = compare("PostgreSQL, two workers", lambda: PostgresWarehouse(server.empty_database().address()), 2)
         by_dlt = [merge_by_dlt(server.empty_database()) for _ in range(RUNS)]
-        compare_with("dlt into PostgreSQL, all in one load as it likes it best", by_dlt, ours, "  (target: 5)")
+        compare_with(
+            "dlt into PostgreSQL, all in one load as it likes it best", by_dlt, ours, "  (two workers; target: 5)"
+        )
     finally:
         server.stop()
 
