@@ -234,8 +234,10 @@ class SqliteReader:
 
     async def _pass_gaps(self, accepted: Iterable[Fetched]) -> None:
         """The group stands behind the gaps that were found, unless records before one are still in work."""
+        gaps = [fetched for fetched in accepted if fetched.skipped]
+        if not gaps:
+            return
         committed = self._assignment.committed(is_alone=False)
-        gaps = (fetched for fetched in accepted if fetched.skipped)
         await self._keep({gap.place: gap.asked + gap.skipped for gap in gaps if committed.get(gap.place) == gap.asked})
 
     def _is_accepted(self, fetched: Fetched) -> bool:

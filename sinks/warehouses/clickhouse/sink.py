@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
@@ -20,8 +20,6 @@ from sinks.warehouses.clickhouse.rights import what_is_missing
 from sinks.warehouses.clickhouse.staging import Insert, Stager
 from sinks.warehouses.clickhouse.statements import older
 from sinks.warehouses.clickhouse.tables import Tables
-
-T = TypeVar("T")
 
 _ATTEMPTS: Final = 8
 """Of one batch: some to bring the tables up to it, in steps, and some for others that change them too."""

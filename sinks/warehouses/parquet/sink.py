@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Self
 
 from hookmill.blocking import BlockingThread
 from hookmill.telemetry import get_logger
@@ -17,8 +17,6 @@ from sinks.warehouses.parquet import inbox
 from sinks.warehouses.parquet.merging import CHUNK_BYTES, merge_inbox
 from sinks.warehouses.parquet.parts import ruled, table_of
 from sinks.warehouses.parquet.store import Store
-
-T = TypeVar("T")
 
 logger = get_logger(__name__)
 
