@@ -6,9 +6,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import psutil
-
 from bench import report
+from bench.functions import cpu_s
 from bench.sinks import BATCH, ROWS, object_write
 from console.broker import LocalKafka
 from hookmill import headers
@@ -61,12 +60,6 @@ def measure(database: Database, bootstrap_servers: str | None) -> float:
             rows_before = rows(database)
             wait_until(lambda: rows(database) == ROWS, DEADLINE_S, "every row")
             return (ROWS - rows_before) / (cpu_s(worker) - cpu_before)
-
-
-def cpu_s(worker: Process) -> float:
-    """CPU seconds of the worker so far."""
-    used = psutil.Process(worker.pid).cpu_times()
-    return used.user + used.system
 
 
 async def fill(config: Config, database: Database) -> None:

@@ -65,7 +65,8 @@ class ClickHouseWarehouse:
             await self.__aexit__(None, None, None)
 
     async def write(self, batch: Sequence[Message]) -> None:
-        """Tables and columns first, then the rows. Connects again after a failure."""
+        """Tables and columns first, then the rows; each request has a deadline of its own (`connection`). Connects
+        again after a failure."""
         await self._thread.run(self._write, batch)
 
     def _open(self) -> None:
