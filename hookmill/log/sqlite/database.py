@@ -87,7 +87,7 @@ def connect(path: Path, *, synchronous: str) -> Database:
         except sqlite3.Error as error:
             raise named(error, path, "opened") from error
         except OSError as error:
-            raise _unwritable(path, error) from error
+            raise unwritable(path, error) from error
         opened.pop_all()
     return Database(path, connection, lock)
 
@@ -120,7 +120,7 @@ def create(path: Path, fill: Callable[[sqlite3.Connection], object]) -> bool:
     except sqlite3.Error as error:
         raise named(error, path, "created") from error
     except OSError as error:
-        raise _unwritable(path, error) from error
+        raise unwritable(path, error) from error
     return True
 
 
@@ -163,5 +163,6 @@ def named(error: sqlite3.Error, path: Path, done: str) -> LogError:
             return LogUnavailable(f"{path} could not be {done}: {symbol}. Is {path.parent} there and writable?")
 
 
-def _unwritable(path: Path, error: OSError) -> LogError:
+def unwritable(path: Path, error: OSError) -> LogError:
+    """The system's failure to write the file or one beside it, as an error of the log."""
     return LogFull(f"{path.parent} cannot be written: {error.strerror}. The log needs a writable folder.")

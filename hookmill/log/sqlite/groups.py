@@ -4,13 +4,15 @@ One file for all topics, apart from theirs, so that commits of readers never wai
 `synchronous=NORMAL`: a power cut may undo the last commits, whose records are then delivered again, as after any crash.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hookmill.log.sqlite.database import connect, create
+from hookmill.log.sqlite.database import connect, create, unwritable
+from hookmill.log.sqlite.lifeline import Lifeline
 from hookmill.records import TopicPartition
 
 _FILE: Final = "groups"
@@ -109,19 +111,30 @@ class GroupMember:
             create(self._path, lambda connection: connection.executescript(_SCHEMA))
         self._database = connect(self._path, synchronous="NORMAL")
         self._execute = self._database.connection.execute
+        with contextlib.ExitStack() as opened:
+            opened.callback(self._database.close)
+            self._lifeline = self._live(folder)
+            opened.pop_all()
 
     def close(self) -> None:
-        """The file is closed; leases run on until they are released or end."""
+        """The files are closed. What the member still holds is free as soon as another one beats."""
+        self._lifeline.cut()
         self._database.close()
 
     def beat(self, lease_ms: int, *, takes: bool) -> Standing:
-        """The member lives for another `lease_ms`, and so do its leases; with `takes` it takes what it is due."""
+        """The member lives for another `lease_ms`, and so do its leases; with `takes` it takes what it is due.
+
+        Members whose processes have ended are forgotten first.
+        """
         owned: dict[TopicPartition, int | None] = {}
         surplus: set[TopicPartition] = set()
         is_short = False
         with self._database.writing() as execute:
             now_ms = self._now_ms()
             ends_ms = now_ms + lease_ms
+            for dead in self._lifeline.sweep():
+                execute("DELETE FROM leases WHERE owner = ?", (dead,))
+                execute("DELETE FROM members WHERE member = ?", (dead,))
             for topic, partitions in self._partitions.items():
                 rank, members = self._register(topic, now_ms, ends_ms)
                 held, free = self._held_and_free(topic, now_ms)
@@ -165,6 +178,13 @@ class GroupMember:
             ours = (self._group, self._member)
             execute('DELETE FROM leases WHERE "group" = ? AND owner = ?', ours)
             execute('DELETE FROM members WHERE "group" = ? AND member = ?', ours)
+
+    def _live(self, folder: Path) -> Lifeline:
+        try:
+            with self._database.lock.held():
+                return Lifeline(folder, self._member)
+        except OSError as error:
+            raise unwritable(self._path, error) from error
 
     def _register(self, topic: str, now_ms: int, expires_ms: int) -> tuple[int, int]:
         """The member's rank by age among the living members of the topic, and their number."""

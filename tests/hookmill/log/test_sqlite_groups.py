@@ -1,10 +1,14 @@
 """The file of the consumer groups, with a clock of the test's own."""
 
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from hookmill.errors import LogFull
 from hookmill.log.sqlite.groups import GroupMember, fair_share
 from hookmill.records import TopicPartition
 
@@ -16,17 +20,18 @@ class Group:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._members: list[GroupMember] = []
+        self._members: dict[str, GroupMember] = {}
         self.now_ms = 1_000_000
 
     def member(self, name: str, **partitions: int) -> GroupMember:
         member = GroupMember(self._folder, "group", name, partitions or {"t": 1}, lambda: self.now_ms)
-        self._members.append(member)
+        self._members[name] = member
         return member
 
-    def close(self) -> None:
-        for member in self._members:
-            member.close()
+    def close(self, *names: str) -> None:
+        """All that are open, unless some are named."""
+        for name in names or list(self._members):
+            self._members.pop(name).close()
 
 
 @pytest.fixture
@@ -109,6 +114,66 @@ def test_a_member_that_leaves_frees_its_partitions_at_once(group: Group) -> None
     first.leave()
 
     assert second.beat(LEASE_MS, takes=True).owned == {TopicPartition("t", 0): None, TopicPartition("t", 1): 5}
+
+
+DYING = """
+import sys, time
+from pathlib import Path
+from hookmill.log.sqlite.groups import GroupMember
+member = GroupMember(Path(sys.argv[1]), "group", "dying", {"t": 2}, lambda: 1_000_000)
+member.beat(5_000, takes=True)
+print("beats", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def dying(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process with a member that holds everything."""
+    process = subprocess.Popen([sys.executable, "-c", DYING, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "beats\n"
+        yield process
+        process.kill()
+
+
+def test_what_a_killed_process_held_is_free_at_once(group: Group, dying: subprocess.Popen[str]) -> None:
+    member = group.member("heir", t=2)
+    before = member.beat(LEASE_MS, takes=True)
+
+    dying.kill()
+    dying.wait()
+    after = member.beat(LEASE_MS, takes=True)
+
+    assert (before.owned, before.is_short) == ({}, True)
+    assert (len(after.owned), after.is_short) == (2, False)
+
+
+def test_what_a_stopped_process_holds_is_free_when_its_lease_ends(group: Group, dying: subprocess.Popen[str]) -> None:
+    member = group.member("heir", t=2)
+
+    dying.send_signal(signal.SIGSTOP)
+    assert not member.beat(LEASE_MS, takes=True).owned
+    group.now_ms += LEASE_MS + 1
+    assert len(member.beat(LEASE_MS, takes=True).owned) == 2
+
+
+def test_files_of_dead_members_do_not_pile_up(group: Group, tmp_path: Path) -> None:
+    for name in ("one", "two", "three"):
+        group.member(name).beat(LEASE_MS, takes=True)
+        group.close(name)
+
+    group.member("four").beat(LEASE_MS, takes=True)
+
+    assert [path.name for path in (tmp_path / "members").iterdir()] == ["four"]
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_of_the_log(group: Group, tmp_path: Path) -> None:
+    (tmp_path / "members").write_text("in the way")
+
+    with pytest.raises(LogFull, match="needs a writable folder"):
+        group.member("member")
 
 
 def test_a_member_in_the_middle_of_a_change_takes_nothing(group: Group) -> None:
