@@ -59,7 +59,9 @@ async def test_clients_that_go_away_take_nothing_accepted_and_no_descriptor_with
     assert not lost
     assert not bodies & gone.within
     assert ledger.answers.keys() == {"202"}
-    assert max(descriptors) <= descriptors[0]
+    # Not more in the later half: the log's housekeeping begins after a minute, and SQLite keeps a file open from then.
+    half = rounds // 2
+    assert max(descriptors[half:]) <= max(descriptors[:half])
     assert "Traceback" not in receiver.stderr
     print(
         f"row 7: {rounds} rounds, {ledger.answers.total():,} answered, lost {len(lost)}; {len(gone.within):,} clients "

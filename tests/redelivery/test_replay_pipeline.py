@@ -124,22 +124,28 @@ async def test_webhooks_that_fail_in_a_replay_are_dead_letters_and_their_rows_st
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.kills
-async def test_a_recompute_that_is_killed_and_resumed_gives_what_a_fresh_run_gives(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("count", "per_second"),
+    [pytest.param(1_400, 200, marks=pytest.mark.kills), pytest.param(100_000, 2_000, marks=pytest.mark.nightly)],
+)
+async def test_a_recompute_that_is_killed_and_resumed_gives_what_a_fresh_run_gives(
+    tmp_path: Path, count: int, per_second: int
+) -> None:
     seed = time.time_ns()
     print(f"seed {seed}")
     chance = random.Random(seed)
-    count = 1_400
     async with pipeline(tmp_path / "fresh", count, "new") as fresh:
         wanted = fresh.rows()
 
     async with pipeline(tmp_path / "live", count) as live:
         chosen = ["--source", "shop", "--from", "1d", "--to", "now", "--mode", "recompute", "--function-version", "new"]
         journals = Journals(live.installation.config.data_dir / "replays")
-        await killed_at(live, journals, chance.randint(0, 399), *chosen, "--rate", "200", "--yes")
-        (progress,) = journals.all()
-        await killed_at(live, journals, chance.randint(progress.sent, 999), "--resume", progress.plan.id)
-        assert await (await replaying(live, "--resume", progress.plan.id)).wait() == 0
+        await killed_at(live, journals, chance.randrange(2 * per_second), *chosen, "--rate", str(per_second), "--yes")
+        (first,) = journals.all()
+        second = chance.randrange(first.sent, count - 2 * per_second)
+        await killed_at(live, journals, second, "--resume", first.plan.id)
+        print(f"recompute of {count:,} webhooks, killed after {first.sent:,} and {journals.all()[0].sent:,}")
+        assert await (await replaying(live, "--resume", first.plan.id)).wait() == 0
         await live.drain()
 
         assert live.rows() == wanted

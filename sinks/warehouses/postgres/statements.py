@@ -54,14 +54,14 @@ ON CONFLICT ("table_schema", "table_name") DO UPDATE SET
 
 SELECT_TOMBSTONES: Final = """\
 SELECT "id", "_versions" FROM {schema}."_hookmill_tombstones"
-WHERE "table_schema" = %s AND "table_name" = %s AND "id" = ANY(%s)"""
+WHERE "table_schema" = %s AND "table_name" = %s AND "id" = ANY(%b)"""
 INSERT_TOMBSTONES: Final = """\
 INSERT INTO {schema}."_hookmill_tombstones"
 SELECT %s, %s, * FROM unnest(%s::text[], %s::text[], %s::timestamptz[])
 ON CONFLICT ("table_schema", "table_name", "id") DO UPDATE SET
     "_versions" = excluded."_versions", "deleted_at" = excluded."deleted_at\""""
 DELETE_TOMBSTONES: Final = """\
-DELETE FROM {schema}."_hookmill_tombstones" WHERE "table_schema" = %s AND "table_name" = %s AND "id" = ANY(%s)"""
+DELETE FROM {schema}."_hookmill_tombstones" WHERE "table_schema" = %s AND "table_name" = %s AND "id" = ANY(%b)"""
 FORGET_TOMBSTONES: Final = """\
 DELETE FROM {schema}."_hookmill_tombstones" WHERE "table_schema" = %s AND "table_name" = %s"""
 
@@ -223,14 +223,14 @@ def update_staged(table: Table, columns: Sequence[tuple[str, int | None]]) -> Co
 @lru_cache(maxsize=256)
 def select_versions(table: Table) -> Composed:
     """Id and versions of the rows with the ids of the one parameter, a list."""
-    return SQL("SELECT {id}, {} FROM {} WHERE {id} = ANY(%s)").format(
+    return SQL("SELECT {id}, {} FROM {} WHERE {id} = ANY(%b)").format(
         Identifier(VERSIONS), Identifier(*table), id=Identifier("id")
     )
 
 
 def delete_objects(table: Table) -> Composed:
     """The rows with the ids of the one parameter, a list, are gone."""
-    return SQL("DELETE FROM {} WHERE {} = ANY(%s)").format(Identifier(*table), Identifier("id"))
+    return SQL("DELETE FROM {} WHERE {} = ANY(%b)").format(Identifier(*table), Identifier("id"))
 
 
 def _quoted(name: str) -> str:
