@@ -71,7 +71,7 @@ class Stager:
 
     def events(self, key: TableKey, rows: Sequence[Row]) -> Staged:
         """Rows that are inserted once."""
-        return self._fitted(key, _columns(rows), {})
+        return self._fitted(key, _columns(rows, _shapes(rows)), {})
 
     def objects(self, key: TableKey, writes: Mapping[str, list[ObjectRow]]) -> Staged | None:
         """Rows merged with what is stored; `None` when the table is ahead of them all."""
@@ -109,8 +109,9 @@ class Stager:
         if not rows:
             return Staged(key, {}, {}, {}, 0)
         values = list(rows.values())
-        bits = _bits(values)
-        staged = self._fitted(key, {"id": list(rows), **_columns(values)}, bits)
+        shapes = _shapes(values)
+        bits = _bits(shapes)
+        staged = self._fitted(key, {"id": list(rows), **_columns(values, shapes)}, bits)
         staged.types[CHOSEN] = "bytea"
         staged.cells[CHOSEN] = _chosen(values, bits)
         return staged
@@ -175,6 +176,8 @@ def write_staged(connection: psycopg.Connection, tables: Tables, staged: Staged)
 
 def _by_stored_id(writes: Mapping[str, list[ObjectRow]]) -> dict[str, list[ObjectRow]]:
     """Ids as they are stored; two that differ in what PostgreSQL cannot hold are one row."""
+    if "\x00" not in "".join(writes):
+        return dict(writes)
     stored: dict[str, list[ObjectRow]] = {}
     for object_id, writes_of_object in writes.items():
         known = stored.setdefault(as_text(object_id), writes_of_object)
@@ -183,22 +186,25 @@ def _by_stored_id(writes: Mapping[str, list[ObjectRow]]) -> dict[str, list[Objec
     return stored
 
 
-def _columns(rows: Sequence[Row]) -> dict[str, Sequence[Scalar]]:
+def _shapes(rows: Sequence[Row]) -> Sequence[tuple[str, ...]]:
+    """The columns that rows have, each set of them once."""
+    return list(dict.fromkeys(map(tuple, rows)))
+
+
+def _columns(rows: Sequence[Row], shapes: Sequence[tuple[str, ...]]) -> dict[str, Sequence[Scalar]]:
     """Values by column; null where a row has none."""
-    names, *others = dict.fromkeys(map(tuple, rows))
-    if not others:  # the usual case: all rows have the same columns, in the same order
-        return dict(zip(names, zip(*(row.values() for row in rows), strict=True), strict=True))
-    every = dict.fromkeys(chain(names, *others))
-    return {name: [row.get(name) for row in rows] for name in every}
+    if len(shapes) == 1:  # the usual case: all rows have the same columns, in the same order
+        return dict(zip(shapes[0], zip(*(row.values() for row in rows), strict=True), strict=True))
+    return {name: [row.get(name) for row in rows] for name in _names(shapes)}
 
 
-def _bits(rows: Sequence[Row]) -> dict[str, int | None]:
+def _bits(shapes: Sequence[tuple[str, ...]]) -> dict[str, int | None]:
     """The bit of each column in `CHOSEN`; `None` for one that all rows have."""
-    shapes = dict.fromkeys(map(tuple, rows))
-    return {
-        name: None if all(name in shape for shape in shapes) else bit
-        for bit, name in enumerate(dict.fromkeys(chain.from_iterable(shapes)))
-    }
+    return {name: None if all(name in shape for shape in shapes) else bit for bit, name in enumerate(_names(shapes))}
+
+
+def _names(shapes: Sequence[tuple[str, ...]]) -> Sequence[str]:
+    return list(dict.fromkeys(chain.from_iterable(shapes)))
 
 
 def _chosen(rows: Sequence[Row], bits: Mapping[str, int | None]) -> list[bytes | None]:
