@@ -21,7 +21,7 @@ _TOMBSTONE_MS: Final = DAY_MS
 def keep_house(folder: Path, now_ms: int, is_stopped: Callable[[], bool]) -> None:
     """Every topic of the folder holds what it must and little else; less was done if `is_stopped` meanwhile.
 
-    Any number of processes may do it at once.
+    Any number of processes may do it at once. Errors: `LogError`.
     """
     for name in topic_names(folder):
         topic = open_topic(folder, name, synchronous="NORMAL")

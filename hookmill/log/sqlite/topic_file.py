@@ -3,7 +3,6 @@
 import contextlib
 import re
 import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -61,10 +60,13 @@ def topic_path(folder: Path, topic: str) -> Path:
     return folder / f"{topic}{_SUFFIX}"
 
 
-def topic_names(folder: Path) -> Iterator[str]:
-    """Every topic that the folder holds."""
-    for path in sorted(folder.glob(f"*{_SUFFIX}")):
-        yield path.name.removesuffix(_SUFFIX)
+def topic_names(folder: Path) -> list[str]:
+    """Every topic that the folder holds. Errors: `LogUnavailable`."""
+    try:
+        found = list(folder.iterdir()) if folder.exists() else []
+    except OSError as error:
+        raise LogUnavailable(f"{folder} could not be read: {error.strerror}.") from error
+    return sorted(path.name.removesuffix(_SUFFIX) for path in found if path.name.endswith(_SUFFIX))
 
 
 def create_topic(folder: Path, spec: TopicSpec) -> bool:

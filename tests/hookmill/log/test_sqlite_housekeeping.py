@@ -1,10 +1,15 @@
 """What the embedded log forgets, and when."""
 
+import contextlib
+import os
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
+from hookmill.errors import LogUnavailable
 from hookmill.log.sqlite import SqliteLog
 from hookmill.log.sqlite.housekeeping import keep_house
 from hookmill.records import NewRecord, Record, TopicPartition
@@ -14,6 +19,19 @@ from tests.contracts.reading import numbered, numbers, owning, read, send
 NOW_MS = 4_000_000_000_000
 """In 2096: the housekeeping of senders goes by the real clock and must leave these records alone."""
 PLACE = TopicPartition("t", 0)
+
+
+@contextlib.contextmanager
+def no_descriptors_left() -> Iterator[None]:
+    """This process cannot open anything."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, 512), hard))
+        with contextlib.suppress(OSError):
+            while True:
+                stack.callback(os.close, os.dup(0))
+        yield
 
 
 @pytest.fixture
@@ -35,6 +53,16 @@ async def test_a_batch_goes_when_its_youngest_record_is_older_than_the_retention
 
     assert both == [0, 1, 2]
     assert numbers(await _all(log)) == [2]
+
+
+async def test_a_process_without_descriptors_is_told_that_the_log_is_unavailable(
+    log: SqliteLog, tmp_path: Path
+) -> None:
+    """Its sender's housekeeping waits for the next time then, where any other error would end it."""
+    await log.ensure_topics([TopicSpec("t", 1, DAY_MS)])
+
+    with no_descriptors_left(), pytest.raises(LogUnavailable, match="Too many open files"):
+        _keep(tmp_path, NOW_MS)
 
 
 async def test_offsets_go_on_after_everything_was_removed(log: SqliteLog, tmp_path: Path) -> None:
