@@ -18,7 +18,7 @@ from sinks.decode import Undecodable, decode_event, decode_object_write
 from sinks.filter import Wants, everything
 
 MAX_BATCH_BYTES: Final = 16_777_216
-"""A batch whose values have this size is written though they are few: 16 MiB, so that a worker stays under 100 MiB."""
+"""A batch of this size is written though it has few records: 16 MiB, so that a worker stays under 100 MiB."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Batch:
                 and headers.text_header(record.headers, headers.STAGE, intake.stage) != intake.stage
             ):
                 continue
-            self._size_bytes += len(record.value or b"")
+            self._size_bytes += record.size_bytes
             try:
                 message = intake.decode(record)
             except Undecodable as error:

@@ -38,9 +38,6 @@ class TableKind(StrEnum):
     HISTORY = "history"
     """The writes to the objects of the table of the same name, inserted once: see `sinks.history`."""
 
-    # Enum's is a call in Python, and keys of tables are looked up several times per message.
-    __hash__ = str.__hash__
-
 
 class TableKey(NamedTuple):
     """A table as the rules name it; a warehouse may have to call it otherwise (W37)."""

@@ -59,7 +59,8 @@ async def test_clients_that_go_away_take_nothing_accepted_and_no_descriptor_with
     assert not lost
     assert not bodies & gone.within
     assert ledger.answers.keys() == {"202"}
-    # Not more in the later half: the log's housekeeping begins after a minute, and SQLite keeps a file open from then.
+    # Not more in the later half: the log's housekeeping comes again after a minute and meets the file open, so SQLite
+    # keeps one more descriptor of it from then on.
     half = rounds // 2
     assert max(descriptors[half:]) <= max(descriptors[:half])
     assert "Traceback" not in receiver.stderr

@@ -154,7 +154,7 @@ async def test_a_recompute_that_is_killed_and_resumed_gives_what_a_fresh_run_giv
 async def killed_at(live: Pipeline, journals: Journals, sent: int, *arguments: str) -> None:
     """The command has sent more than so many, and is gone a moment later: it sends once a second."""
     process = await replaying(live, *arguments)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(150):
         while not any(progress.sent > sent for progress in journals.all()):
             await asyncio.sleep(0.01)
     process.kill()

@@ -132,9 +132,10 @@ class GroupMember:
         with self._database.writing() as execute:
             now_ms = self._now_ms()
             ends_ms = now_ms + lease_ms
-            for dead in self._lifeline.sweep():
-                execute("DELETE FROM leases WHERE owner = ?", (dead,))
-                execute("DELETE FROM members WHERE member = ?", (dead,))
+            dead = self._lifeline.dead()
+            for member in dead:
+                execute("DELETE FROM leases WHERE owner = ?", (member,))
+                execute("DELETE FROM members WHERE member = ?", (member,))
             for topic, partitions in self._partitions.items():
                 rank, members = self._register(topic, now_ms, ends_ms)
                 held, free = self._held_and_free(topic, now_ms)
@@ -149,6 +150,7 @@ class GroupMember:
                         (self._group, topic, partition, self._member, ends_ms),
                     )
                     owned[TopicPartition(topic, partition)] = self._position(topic, partition)
+        self._lifeline.bury(dead)
         return Standing(owned, frozenset(surplus), is_short, ends_ms)
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> frozenset[TopicPartition]:

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -62,11 +63,17 @@ def topic_path(folder: Path, topic: str) -> Path:
 
 def topic_names(folder: Path) -> list[str]:
     """Every topic that the folder holds. Errors: `LogUnavailable`."""
-    try:
+    with _readable(folder):
         found = list(folder.iterdir()) if folder.exists() else []
+    return sorted(path.name.removesuffix(_SUFFIX) for path in found if path.name.endswith(_SUFFIX))
+
+
+@contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise LogUnavailable(f"{folder} could not be read: {error.strerror}.") from error
-    return sorted(path.name.removesuffix(_SUFFIX) for path in found if path.name.endswith(_SUFFIX))
 
 
 def create_topic(folder: Path, spec: TopicSpec) -> bool:
@@ -84,7 +91,9 @@ def create_topic(folder: Path, spec: TopicSpec) -> bool:
 def open_topic(folder: Path, topic: str, *, synchronous: str) -> OpenTopic:
     """The topic, open for the calling thread. Errors: `TopicMissing`; as `connect`."""
     path = topic_path(folder, topic)
-    if not path.exists():
+    with _readable(folder):
+        is_there = path.exists()
+    if not is_there:
         raise TopicMissing(f'Topic "{topic}" does not exist in {folder}. `hookmill topics ensure` creates it.')
     with contextlib.ExitStack() as opened:
         database = connect(path, synchronous=synchronous)

@@ -187,7 +187,7 @@ def _by_stored_id(writes: Mapping[str, list[ObjectRow]]) -> dict[str, list[Objec
 
 
 def _shapes(rows: Sequence[Row]) -> Sequence[tuple[str, ...]]:
-    """The columns that rows have, each set of them once."""
+    """The columns that rows have, each order of them once."""
     return list(dict.fromkeys(map(tuple, rows)))
 
 

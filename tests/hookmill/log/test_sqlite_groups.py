@@ -150,6 +150,31 @@ def test_what_a_killed_process_held_is_free_at_once(group: Group, dying: subproc
     assert (len(after.owned), after.is_short) == (2, False)
 
 
+def test_a_beat_that_fails_leaves_the_dead_to_the_next_one(
+    group: Group, dying: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = group.member("heir", t=2)
+    dying.kill()
+    dying.wait()
+    with monkeypatch.context() as patch:
+        patch.setattr("hookmill.log.sqlite.groups.fair_share", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            member.beat(LEASE_MS, takes=True)
+
+    assert len(member.beat(LEASE_MS, takes=True).owned) == 2
+
+
+def test_what_cannot_be_looked_at_hides_none_of_the_dead(
+    group: Group, dying: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    for name in ("a folder", "zz folder"):
+        (tmp_path / "members" / name).mkdir()
+    dying.kill()
+    dying.wait()
+
+    assert len(group.member("heir", t=2).beat(LEASE_MS, takes=True).owned) == 2
+
+
 def test_what_a_stopped_process_holds_is_free_when_its_lease_ends(group: Group, dying: subprocess.Popen[str]) -> None:
     member = group.member("heir", t=2)
 
