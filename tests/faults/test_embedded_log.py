@@ -18,7 +18,7 @@ from hookmill.records import NewRecord, Record
 from hookmill.topics import DAY_MS, TopicSpec
 from tests.contracts.engines import Engine
 from tests.contracts.process import batch, next_line, running
-from tests.contracts.reading import assert_nothing_more, numbered, numbers, owning, read, send, until
+from tests.contracts.reading import DEADLINE_S, assert_nothing_more, numbered, numbers, owning, read, send, until
 from tests.disks import fill, small_file_system
 from tests.processes import ROOT, clean_environment
 
@@ -76,9 +76,11 @@ async def test_the_second_process_of_a_group_waits_and_takes_over_when_the_first
                 assert not await second.poll(1.0)
                 assert second.assignment() == frozenset()
             first.kill()
+            killed_at = time.monotonic()
             records = await read(second, 5)
 
     assert numbers(records) == [0, 1, 2, 3, 4]
+    assert time.monotonic() - killed_at < DEADLINE_S
 
 
 async def test_a_process_that_was_stopped_past_its_lease_cannot_commit(engine: Engine) -> None:
