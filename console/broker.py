@@ -185,7 +185,7 @@ class LocalKafka:
     def _quorum(self) -> tuple[str, Mapping[str, str]]:
         """Address of this node's controller, and the properties that name all of them."""
         if self._seat is None:
-            controller = f"127.0.0.1:{free_port()}"
+            controller = f"127.0.0.1:{free_port(besides=self._port)}"
             # Needed even for a node that is formatted as standalone.
             return controller, {"controller.quorum.bootstrap.servers": controller}
         node_id, ports = self._seat.node_id, self._seat.controller_ports

@@ -10,9 +10,12 @@ LISTENABLE = range(10_000, 32_768)
 One of those may be taken by any connection before the server starts, or while it starts anew."""
 
 
-def free_port() -> int:
-    """A port of 127.0.0.1 that is free, and not given away by the system. Errors: `OSError`."""
-    return first_free(random.sample(LISTENABLE, 100))
+def free_port(*, besides: int | None = None) -> int:
+    """A port of 127.0.0.1 that is free, not given away by the system, and not the one that a server beside it will take.
+
+    Errors: `OSError`.
+    """
+    return first_free(port for port in random.sample(LISTENABLE, 100) if port != besides)
 
 
 def first_free(ports: Iterable[int]) -> int:

@@ -24,3 +24,11 @@ def test_a_port_that_is_taken_is_passed_over() -> None:
         assert first_free([port, free]) == free
         with pytest.raises(OSError, match="None of the ports"):
             first_free([port])
+
+
+def test_two_ports_of_one_server_are_never_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("console.ports.LISTENABLE", LISTENABLE[:100])
+
+    first = free_port()
+
+    assert all(free_port(besides=first) != first for _ in range(1_000))
