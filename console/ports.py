@@ -11,7 +11,7 @@ One of those may be taken by any connection before the server starts, or while i
 
 
 def free_port(*, besides: int | None = None) -> int:
-    """A port of 127.0.0.1 that is free, not given away by the system, and not the one that a server beside it will take.
+    """A port of 127.0.0.1 that is free, not given away by the system, and not `besides`, which will be taken soon.
 
     Errors: `OSError`.
     """

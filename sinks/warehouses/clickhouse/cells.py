@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from sinks.flatten import Row, Scalar
+from sinks.flatten import Scalar
 from sinks.merge import Version
 from sinks.schema import ColumnType
 from sinks.values import Cell, as_text, fitted
@@ -70,12 +70,6 @@ def missing_place(values: Sequence[Scalar], places: Places) -> ColumnType:
     if tuple(places) == (ColumnType.INTEGER,) and _fitted(values, ColumnType.REAL) is not None:
         return ColumnType.REAL
     return ColumnType.TEXT
-
-
-def columns_of(rows: Sequence[Row]) -> dict[str, Sequence[Scalar]]:
-    """Values by column; null where a row has none."""
-    every = dict.fromkeys(name for shape in dict.fromkeys(map(tuple, rows)) for name in shape)
-    return {name: [row.get(name) for row in rows] for name in every}
 
 
 def versioned(cells: Iterable[Cell], versions: Iterable[bytes | None]) -> list[tuple[bytes, Cell]]:

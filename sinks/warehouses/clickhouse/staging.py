@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final, NamedTuple
 
+from sinks.columns import columns_of, shapes_of
 from sinks.flatten import Row, Scalar
 from sinks.merge import ObjectRow
 from sinks.schema import GENERATION_COLUMN, ColumnType, TableKey
 from sinks.values import Cell
-from sinks.warehouses.clickhouse.cells import NEVER, columns_of, distributed, missing_place, packed, versioned
+from sinks.warehouses.clickhouse.cells import NEVER, distributed, missing_place, packed, versioned
 from sinks.warehouses.clickhouse.statements import DELETED, VERSION_TYPE, WRITTEN, stored_type
 from sinks.warehouses.clickhouse.tables import Tables
 
@@ -44,7 +45,7 @@ class Stager:
     def events(self, key: TableKey, rows: Sequence[Row]) -> Insert:
         """Rows of which the one of the highest generation counts, for each id."""
         insert = Insert(self._tables.name(key), {}, {})
-        for name, values in columns_of(rows).items():
+        for name, values in columns_of(rows, shapes_of(rows)).items():
             if name in _PLAIN:
                 insert.columns[name] = [value or 0 for value in values] if name == GENERATION_COLUMN else values
                 insert.types[name] = _PLAIN[name]
@@ -66,7 +67,8 @@ class Stager:
         insert.columns["id"] = [write.object_id for write in staged]
         insert.columns[WRITTEN] = [NEVER if write.columns is None else write.version for write in staged]
         insert.columns[DELETED] = [write.version if write.columns is None else NEVER for write in staged]
-        for name, values in columns_of([write.columns or {} for write in staged]).items():
+        rows = [write.columns or {} for write in staged]
+        for name, values in columns_of(rows, shapes_of(rows)).items():
             versions = [write.version if write.columns and name in write.columns else None for write in staged]
             self._put_property(insert, key, name, values, versions)
         return insert

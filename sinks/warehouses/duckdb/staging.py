@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from itertools import chain
 from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
 
+from sinks.columns import by_stored_id, columns_of, shapes_of
 from sinks.flatten import Row, Scalar
 from sinks.merge import Merged, ObjectRow, deleted_at, merge
 from sinks.rows import Layout
@@ -70,7 +70,7 @@ class Writer:
             self._connection.execute(insert_events(self._tables.name(key), list(arrays)))
 
     def _merge(self, key: TableKey, writes: Mapping[str, list[ObjectRow]]) -> None:
-        by_id = _by_stored_id(writes)
+        by_id = by_stored_id(writes)
         stored, deleted = self._stored(key, by_id)
         merged: dict[str, Merged] = {}
         for object_id, writes_of_object in by_id.items():
@@ -114,7 +114,7 @@ class Writer:
         """The columns that the rows set, and for each that not all of them set, which do."""
         arrays: dict[str, Any] = {}
         marks: dict[str, list[bool]] = {}
-        for column, values in _columns(rows).items():
+        for column, values in columns_of(rows, shapes_of(rows)).items():
             if column not in self._tables.columns_of(key):
                 continue  # no value but null ever came for it
             placed = self._placed(key, column, values)
@@ -153,19 +153,3 @@ def _texts(values: Iterable[str]) -> Any:
 
 def _array(cells: Sequence[Cell] | None, column_type: ColumnType | None) -> Any:
     return pa.array(cells, _TYPES[column_type or ColumnType.TEXT])
-
-
-def _by_stored_id(writes: Mapping[str, list[ObjectRow]]) -> dict[str, list[ObjectRow]]:
-    """Ids as they are stored; two that differ in what text cannot hold are one row."""
-    stored: dict[str, list[ObjectRow]] = {}
-    for object_id, writes_of_object in writes.items():
-        stored.setdefault(as_text(object_id), []).extend(writes_of_object)
-    return stored
-
-
-def _columns(rows: Sequence[Row]) -> dict[str, Sequence[Scalar]]:
-    """Values by column; null where a row has none."""
-    names, *others = dict.fromkeys(map(tuple, rows))
-    if not others:  # the usual case: all rows have the same columns, in the same order
-        return dict(zip(names, zip(*(row.values() for row in rows), strict=True), strict=True))
-    return {name: [row.get(name) for row in rows] for name in dict.fromkeys(chain(names, *others))}

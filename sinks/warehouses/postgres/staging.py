@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Final
 
 import psycopg
 
+from sinks.columns import Shape, by_stored_id, columns_of, names_in, shapes_of
 from sinks.flatten import Row, Scalar
 from sinks.merge import Merged, ObjectRow, deleted_at, merge
 from sinks.schema import ColumnType, TableKey, TableKind
-from sinks.values import Cell, as_text, fitted, split
+from sinks.values import Cell, fitted, split
 from sinks.warehouses.postgres.statements import (
     CHOSEN,
     DELETE_TOMBSTONES,
@@ -71,11 +71,11 @@ class Stager:
 
     def events(self, key: TableKey, rows: Sequence[Row]) -> Staged:
         """Rows that are inserted once."""
-        return self._fitted(key, _columns(rows, _shapes(rows)), {})
+        return self._fitted(key, columns_of(rows, shapes_of(rows)), {})
 
     def objects(self, key: TableKey, writes: Mapping[str, list[ObjectRow]]) -> Staged | None:
         """Rows merged with what is stored; `None` when the table is ahead of them all."""
-        by_id = _by_stored_id(writes)
+        by_id = by_stored_id(writes)
         stored, deleted = self._stored(key, list(by_id))
         versions = stored | deleted
         merged: dict[str, Merged] = {}
@@ -109,9 +109,9 @@ class Stager:
         if not rows:
             return Staged(key, {}, {}, {}, 0)
         values = list(rows.values())
-        shapes = _shapes(values)
+        shapes = shapes_of(values)
         bits = _bits(shapes)
-        staged = self._fitted(key, {"id": list(rows), **_columns(values, shapes)}, bits)
+        staged = self._fitted(key, {"id": list(rows), **columns_of(values, shapes)}, bits)
         staged.types[CHOSEN] = "bytea"
         staged.cells[CHOSEN] = _chosen(values, bits)
         return staged
@@ -174,37 +174,9 @@ def write_staged(connection: psycopg.Connection, tables: Tables, staged: Staged)
             cursor.execute(tables.tombstones(DELETE_TOMBSTONES), [*table, staged.revived])
 
 
-def _by_stored_id(writes: Mapping[str, list[ObjectRow]]) -> dict[str, list[ObjectRow]]:
-    """Ids as they are stored; two that differ in what PostgreSQL cannot hold are one row."""
-    if "\x00" not in "".join(writes):
-        return dict(writes)
-    stored: dict[str, list[ObjectRow]] = {}
-    for object_id, writes_of_object in writes.items():
-        known = stored.setdefault(as_text(object_id), writes_of_object)
-        if known is not writes_of_object:
-            stored[as_text(object_id)] = known + writes_of_object
-    return stored
-
-
-def _shapes(rows: Sequence[Row]) -> Sequence[tuple[str, ...]]:
-    """The columns that rows have, each order of them once."""
-    return list(dict.fromkeys(map(tuple, rows)))
-
-
-def _columns(rows: Sequence[Row], shapes: Sequence[tuple[str, ...]]) -> dict[str, Sequence[Scalar]]:
-    """Values by column; null where a row has none."""
-    if len(shapes) == 1:  # the usual case: all rows have the same columns, in the same order
-        return dict(zip(shapes[0], zip(*(row.values() for row in rows), strict=True), strict=True))
-    return {name: [row.get(name) for row in rows] for name in _names(shapes)}
-
-
-def _bits(shapes: Sequence[tuple[str, ...]]) -> dict[str, int | None]:
+def _bits(shapes: Sequence[Shape]) -> dict[str, int | None]:
     """The bit of each column in `CHOSEN`; `None` for one that all rows have."""
-    return {name: None if all(name in shape for shape in shapes) else bit for bit, name in enumerate(_names(shapes))}
-
-
-def _names(shapes: Sequence[tuple[str, ...]]) -> Sequence[str]:
-    return list(dict.fromkeys(chain.from_iterable(shapes)))
+    return {name: None if all(name in shape for shape in shapes) else bit for bit, name in enumerate(names_in(shapes))}
 
 
 def _chosen(rows: Sequence[Row], bits: Mapping[str, int | None]) -> list[bytes | None]:
