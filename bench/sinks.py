@@ -20,8 +20,8 @@ from urllib.parse import quote
 from bench import report
 from console.broker import LocalKafka
 from hookmill.codec import ObjectWrite, encode
-from hookmill.collector import rare_collections
 from hookmill.config import SinksConfig
+from hookmill.memory import rare_collections
 from sinks.contract import Event, Message, Sink, SourcedObject
 from sinks.flatten import OBJECT_COLUMNS, flatten
 from sinks.warehouses.duckdb.sink import DuckdbWarehouse

@@ -13,6 +13,7 @@ from console.command import Common, run_async
 from hookmill import __version__
 from hookmill.errors import ConfigError, HookmillError
 from hookmill.lifecycle import ExitCode, Readiness, exit_code, serve
+from hookmill.memory import give_back_large_blocks
 
 app = App(
     name="hookmill",
@@ -286,6 +287,7 @@ def config(*, common: Common = Common()) -> None:
 
 def main() -> None:
     """Entry point of the command; ends the process with an `ExitCode`."""
+    give_back_large_blocks()
     try:
         code = app(print_error=True, exit_on_error=False)
     except CycloptsError:

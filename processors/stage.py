@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from typing import Final, Self
 
-from hookmill.collector import rare_collections
 from hookmill.config import Config, ProcessorsConfig
 from hookmill.egress.guard import Egress
 from hookmill.log import open_log
+from hookmill.memory import rare_collections
 from hookmill.records import Span, TopicPartition
 from hookmill.registry import RegistryView
 from hookmill.telemetry import get_logger

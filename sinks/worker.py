@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable, Collection, Container, Mapping
 from typing import Final
 
-from hookmill.collector import rare_collections
 from hookmill.config import SinksConfig
 from hookmill.errors import LogFull, LogUnavailable, RecordTooLarge
 from hookmill.log.contract import Log, RecordReader, RecordSender
+from hookmill.memory import rare_collections
 from hookmill.records import TopicPartition
 from hookmill.registry import Sink as SinkDefinition
 from hookmill.retry import RetryPolicy

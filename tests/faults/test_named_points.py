@@ -5,13 +5,14 @@ import random
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.faults.checker import check
 from tests.faults.ledger import Ledger
 from tests.faults.load import load
 from tests.faults.mill import Mill, install_mill
 from tests.faults.points import EXIT_CODE, POINTS
 from tests.faults.repeats import count_repeats
-from tests.faults.trials import trials
 from tests.faults.workload import Workload
 
 SOURCES = 4
@@ -22,7 +23,11 @@ MOST_TIMES = 10
 """At the latest this often it passes the point before it ends there."""
 
 IN_SHORT = 6
-"""So many of the places, other ones with each seed."""
+"""So many of the points, other ones with each seed."""
+PARTS = 10
+"""Of the full form, which takes hours: parts can run at once, or one now and one later."""
+TIMES_PER_PART = 10
+"""So often each part ends at each point: 100 times in all."""
 
 OF_THE_SINK = ("before-commit", "during-commit", "after-commit", "during-write", "rows-written")
 OF_THE_MOVER = ("before-send", "during-send", "after-send", "before-commit", "during-commit", "after-commit")
@@ -30,25 +35,32 @@ OF_THE_RECEIVER = ("before-send", "during-send", "after-send")
 OF_THE_WORKER = tuple(point for point in POINTS if point not in {"during-write", "rows-written"})
 REVOKES = ("revoke-begins", "during-revoke", "revoke-ends")
 
-PLACES = [
-    *(("process-1", point) for point in OF_THE_WORKER),
-    *(("sink", point) for point in OF_THE_SINK),
-    *(("mover", point) for point in OF_THE_MOVER),
-    *(("ingest", point) for point in OF_THE_RECEIVER),
-]
+PROCESSES = {"process-1": OF_THE_WORKER, "sink": OF_THE_SINK, "mover": OF_THE_MOVER, "ingest": OF_THE_RECEIVER}
 
 
-@trials("times", short=1, full=100, deadline_s=43_200)
+@pytest.mark.parametrize(
+    "ends",
+    [
+        pytest.param(IN_SHORT, id="short", marks=[pytest.mark.faults, pytest.mark.timeout(600)]),
+        *(
+            pytest.param(
+                TIMES_PER_PART * len(POINTS),
+                id=f"part-{part}",
+                marks=[pytest.mark.faults_long, pytest.mark.timeout(7_200)],
+            )
+            for part in range(PARTS)
+        ),
+    ],
+)
 async def test_nothing_is_lost_by_a_stage_that_ends_at_a_named_point(
-    tmp_path: Path, engine: str | None, seed: int, times: int
+    tmp_path: Path, engine: str | None, seed: int, ends: int
 ) -> None:
+    """At each point as often as at the others, in a process by chance that has it."""
     mill = await install_mill(tmp_path, engine, Workload(seed, webhooks=1_000_000, sources=SOURCES))
     mill.add("process-2", "process")
-    places = PLACES * times
     chance = random.Random(seed)
-    chance.shuffle(places)
-    if times == 1:
-        places = places[:IN_SHORT]
+    chosen = chance.sample([*POINTS] * TIMES_PER_PART, ends)
+    places = [(chance.choice(processes_with(point)), point) for point in chosen]
 
     with mill.running(), Ledger(tmp_path / "ledger") as ledger:
         await asyncio.to_thread(mill.processes["process-2"].stop)
@@ -61,8 +73,12 @@ async def test_nothing_is_lost_by_a_stage_that_ends_at_a_named_point(
 
     findings = await check(mill, ledger)
     repeats = await count_repeats(mill)
-    print(f"row 15: {len(places)} ends at {len({point for _, point in places})} points; {repeats}; {findings.figures}")
+    print(f"row 15: {ends} ends at {len(set(chosen))} points; {repeats}; {findings.figures}")
     assert not findings.problems
+
+
+def processes_with(point: str) -> list[str]:
+    return [process for process, points in PROCESSES.items() if point in points]
 
 
 async def _end_at_each(mill: Mill, places: list[tuple[str, str]], chance: random.Random) -> None:
