@@ -1,6 +1,7 @@
 """SQLite files of the log: made whole or not at all, opened with the settings durability needs, failures named."""
 
 import contextlib
+import errno
 import os
 import sqlite3
 import tempfile
@@ -70,7 +71,7 @@ def connect(path: Path, *, synchronous: str) -> Database:
     """The existing file, open.
 
     `synchronous` is `FULL` (fsync per commit) or `NORMAL` (a power cut may undo the last commits, never tear one).
-    Errors: `LogUnavailable`; `LogFull` when nobody has the file open and its disk is full.
+    Errors: `LogUnavailable`; `LogFull` when nobody has the file open and its disk is full or its folder not writable.
     """
     _require_room(path)
     with contextlib.ExitStack() as opened:
@@ -164,5 +165,7 @@ def named(error: sqlite3.Error, path: Path, done: str) -> LogError:
 
 
 def unwritable(path: Path, error: OSError) -> LogError:
-    """The system's failure to write the file or one beside it, as an error of the log."""
+    """The system's failure to open or write the file or one beside it, as an error of the log."""
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return LogUnavailable(f"{path} cannot be opened: {error.strerror}. Raise the limit of open files (ulimit -n).")
     return LogFull(f"{path.parent} cannot be written: {error.strerror}. The log needs a writable folder.")

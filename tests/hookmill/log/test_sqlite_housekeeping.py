@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from hookmill.errors import LogUnavailable
 from hookmill.log.sqlite import SqliteLog
+from hookmill.log.sqlite.database import connect
 from hookmill.log.sqlite.housekeeping import keep_house
 from hookmill.records import NewRecord, Record, TopicPartition
 from hookmill.topics import DAY_MS, TopicSpec
@@ -63,6 +64,8 @@ async def test_a_process_without_descriptors_is_told_that_the_log_is_unavailable
 
     with no_descriptors_left(), pytest.raises(LogUnavailable, match="Too many open files"):
         _keep(tmp_path, NOW_MS)
+    with no_descriptors_left(), pytest.raises(LogUnavailable, match="Raise the limit of open files"):
+        connect(tmp_path / "t.topic", synchronous="FULL")
 
 
 async def test_offsets_go_on_after_everything_was_removed(log: SqliteLog, tmp_path: Path) -> None:
