@@ -12,7 +12,7 @@ def open_log(config: Config) -> Log:
     if config.kafka.bootstrap_servers:
         from hookmill.log.kafka import KafkaLog
 
-        return KafkaLog(config.kafka)
+        return KafkaLog(config.kafka, config.data_dir / "kafka-members")
     from hookmill.log.sqlite import SqliteLog
 
     return SqliteLog(config.data_dir / "log")

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from hookmill.config import KafkaConfig
 from hookmill.errors import LogUnavailable
@@ -18,10 +19,11 @@ _READY_PAUSE_S = 0.1
 
 
 class KafkaLog:
-    """`Log` on a Kafka cluster."""
+    """`Log` on a Kafka cluster. `members`: a folder by which processes of one machine know of each other's end."""
 
-    def __init__(self, config: KafkaConfig) -> None:
+    def __init__(self, config: KafkaConfig, members: Path | None = None) -> None:
         self._cluster = Cluster(config)
+        self._members = members
 
     @property
     def description(self) -> str:
@@ -56,7 +58,9 @@ class KafkaLog:
         from_end: bool = False,
     ) -> KafkaReader:
         """See `Log.reader`."""
-        return KafkaReader(self._cluster, topics, group=group, listener=listener, from_end=from_end)
+        return KafkaReader(
+            self._cluster, topics, group=group, listener=listener, from_end=from_end, members=self._members
+        )
 
 
 async def wait_until_ready(config: KafkaConfig, timeout_s: float) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +15,7 @@ from hookmill.errors import CommitRefused, LogUnavailable
 from hookmill.log.contract import RebalanceListener
 from hookmill.log.kafka.cluster import Cluster
 from hookmill.log.kafka.consumer import close_consumer, has_lost_membership, is_dead, new_consumer
+from hookmill.log.kafka.membership import Membership
 from hookmill.log.kafka.ownership import Ownership
 from hookmill.log.kafka.positions import Positions, native
 from hookmill.log.kafka.spans import SpanBuffer
@@ -40,10 +42,12 @@ class KafkaReader:
         group: str | None,
         listener: RebalanceListener | None,
         from_end: bool,
+        members: Path | None,
     ) -> None:
         self._cluster = cluster
         self._topics = tuple(topics)
         self._group = group
+        self._membership = Membership(members, group) if group is not None else None
         self._ownership = Ownership(listener, has_lost=self._has_lost, forget=self._forget)
         self._buffer = SpanBuffer()
         self._positions = Positions(group=group, from_end=from_end)
@@ -64,6 +68,8 @@ class KafkaReader:
         finally:
             self._is_open = False
             await self._disconnect()
+            if self._membership is not None:
+                self._membership.end()
 
     async def poll(self, timeout_s: float) -> Sequence[Span]:
         """See `RecordReader.poll`."""
@@ -154,6 +160,8 @@ class KafkaReader:
     async def _fetch(self, timeout_s: float) -> None:
         """What came within `timeout_s`, or at once when a span waits already, is in the buffer."""
         consumer = await self._revived()
+        if self._membership is not None:
+            self._membership.announce(consumer)
         readable = self._ownership.readable
         drained = [partition for partition in readable if not self._buffer.holds(partition)]
         if len(drained) < len(readable):
@@ -200,12 +208,13 @@ class KafkaReader:
         self._heard_at = time.monotonic()
 
     async def _take_up(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
-        if self._group is None:
+        if self._membership is None:
             consumer.assign(native(partitions))
             await self._positions.open_alone(consumer, partitions)
             await self._ownership.gain(partitions)
         else:
             await self._positions.open_group(consumer, partitions)
+            await self._membership.release_dead(consumer)
             consumer.subscribe(self._topics, listener=self._ownership)
 
     async def _disconnect(self) -> None:

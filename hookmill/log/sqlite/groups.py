@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from hookmill.log.lifeline import Lifeline, bury_in, dead_in
 from hookmill.log.sqlite.database import connect, create, unwritable
-from hookmill.log.sqlite.lifeline import Lifeline
 from hookmill.records import TopicPartition
 
 _FILE: Final = "groups"
+_MEMBERS: Final = "members"
 
 _SCHEMA: Final = """
 PRAGMA user_version = 1;
@@ -103,6 +104,7 @@ class GroupMember:
         `now_ms` is the clock that all processes of the machine share.
         """
         self._path = folder / _FILE
+        self._members = folder / _MEMBERS
         self._now_ms = now_ms
         self._group = group
         self._member = member
@@ -113,7 +115,7 @@ class GroupMember:
         self._execute = self._database.connection.execute
         with contextlib.ExitStack() as opened:
             opened.callback(self._database.close)
-            self._lifeline = self._live(folder)
+            self._lifeline = self._live()
             opened.pop_all()
 
     def close(self) -> None:
@@ -132,7 +134,7 @@ class GroupMember:
         with self._database.writing() as execute:
             now_ms = self._now_ms()
             ends_ms = now_ms + lease_ms
-            dead = self._lifeline.dead()
+            dead = dead_in(self._members)
             for member in dead:
                 execute("DELETE FROM leases WHERE owner = ?", (member,))
                 execute("DELETE FROM members WHERE member = ?", (member,))
@@ -150,7 +152,7 @@ class GroupMember:
                         (self._group, topic, partition, self._member, ends_ms),
                     )
                     owned[TopicPartition(topic, partition)] = self._position(topic, partition)
-        self._lifeline.bury(dead)
+        bury_in(self._members, dead)
         return Standing(owned, frozenset(surplus), is_short, ends_ms)
 
     def commit(self, positions: Mapping[TopicPartition, int]) -> frozenset[TopicPartition]:
@@ -181,10 +183,9 @@ class GroupMember:
             execute('DELETE FROM leases WHERE "group" = ? AND owner = ?', ours)
             execute('DELETE FROM members WHERE "group" = ? AND member = ?', ours)
 
-    def _live(self, folder: Path) -> Lifeline:
+    def _live(self) -> Lifeline:
         try:
-            with self._database.lock.held():
-                return Lifeline(folder, self._member)
+            return Lifeline(self._members, self._member)
         except OSError as error:
             raise unwritable(self._path, error) from error
 

@@ -1,0 +1,77 @@
+"""A member of a group whose process was killed leaves the group as soon as another one of its machine starts.
+
+Kafka itself waits until the session of the dead one ends; a successor that dies before that is waited for in its turn.
+"""
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError, NoError, UnknownMemberIdError
+from aiokafka.protocol.group import LeaveGroupRequest
+
+from hookmill.log.lifeline import Lifeline, bury_in, dead_in
+from hookmill.telemetry import get_logger
+
+log = get_logger(__name__)
+
+_RELEASE_S: Final = 5.0
+_SEPARATOR: Final = "@"
+"""Neither in the name of a group nor in the id that a broker gives a member."""
+
+
+class Membership:
+    """What the other processes of the machine know of one member: a locked file in `folder`, named by group and id.
+
+    Where no file can be made, or `folder` is `None`, they know nothing, and the session counts.
+    """
+
+    def __init__(self, folder: Path | None, group: str) -> None:
+        self._folder = folder
+        self._group = group
+        self._member_id = ""
+        self._lifeline: Lifeline | None = None
+
+    async def release_dead(self, consumer: AIOKafkaConsumer) -> None:
+        """The group has none of the members any more whose processes have ended, as far as it answers in time."""
+        if self._folder is None:
+            return
+        prefix = f"{self._group}{_SEPARATOR}"
+        with contextlib.suppress(KafkaError, TimeoutError):
+            async with asyncio.timeout(_RELEASE_S):
+                for name in dead_in(self._folder):
+                    if name.startswith(prefix) and await _leave(consumer, self._group, name.removeprefix(prefix)):
+                        bury_in(self._folder, [name])
+                        log.info("kafka.dead_member_released", member=name)
+
+    def announce(self, consumer: AIOKafkaConsumer) -> None:
+        """The file says what the member is called now; a broker names it when it joins, and anew after it was lost."""
+        member_id = consumer._coordinator.member_id
+        if self._folder is None or not member_id or member_id == self._member_id:
+            return
+        self._member_id = member_id
+        name = f"{self._group}{_SEPARATOR}{member_id}"
+        try:
+            if self._lifeline is None:
+                self._lifeline = Lifeline(self._folder, name)
+            else:
+                self._lifeline.rename(name)
+        except OSError as error:
+            log.info("kafka.member_unannounced", folder=str(self._folder), error=error.strerror)
+
+    def end(self) -> None:
+        """The member has left; nothing is known of it any more."""
+        lifeline, self._lifeline, self._member_id = self._lifeline, None, ""
+        if lifeline is not None and self._folder is not None:
+            bury_in(self._folder, [lifeline.member])
+            lifeline.cut()
+
+
+async def _leave(consumer: AIOKafkaConsumer, group: str, member_id: str) -> bool:
+    """Whether the group knows the member no longer."""
+    coordinator = consumer._coordinator
+    await coordinator.ensure_coordinator_known()
+    answer = await coordinator._send_req(LeaveGroupRequest(group, member_id))
+    return answer.error_code in (NoError.errno, UnknownMemberIdError.errno)
