@@ -27,11 +27,6 @@ class Lifeline:
             os.close(self._descriptor)
             raise
 
-    @property
-    def member(self) -> str:
-        """What the member is called."""
-        return self._path.name
-
     def rename(self, member: str) -> None:
         """The member is called so from now on. Errors: `OSError`."""
         self._path = self._path.rename(self._path.with_name(member))
@@ -41,11 +36,18 @@ class Lifeline:
         os.close(self._descriptor)
 
 
-def dead_in(folder: Path) -> list[str]:
-    """The members that have died and are not buried. What cannot be looked at counts as living."""
+def dead_in(folder: Path, prefix: str = "") -> list[str]:
+    """Of the members that are called `prefix` and something, those that have died and are not buried.
+
+    What cannot be looked at counts as living.
+    """
     with contextlib.suppress(OSError):
-        names = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
-        return [name for name in names if _is_unlocked(folder / name)]
+        names = [path.name for path in folder.iterdir()]
+        return [
+            name
+            for name in names
+            if name.startswith(prefix) and not name.startswith(".") and _is_unlocked(folder / name)
+        ]
     return []
 
 

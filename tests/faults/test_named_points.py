@@ -39,12 +39,13 @@ PROCESSES = {"process-1": OF_THE_WORKER, "sink": OF_THE_SINK, "mover": OF_THE_MO
 
 
 @pytest.mark.parametrize(
-    "ends",
+    ("ends", "part"),
     [
-        pytest.param(IN_SHORT, id="short", marks=[pytest.mark.faults, pytest.mark.timeout(600)]),
+        pytest.param(IN_SHORT, 0, id="short", marks=[pytest.mark.faults, pytest.mark.timeout(600)]),
         *(
             pytest.param(
                 TIMES_PER_PART * len(POINTS),
+                part,
                 id=f"part-{part}",
                 marks=[pytest.mark.faults_long, pytest.mark.timeout(7_200)],
             )
@@ -53,12 +54,12 @@ PROCESSES = {"process-1": OF_THE_WORKER, "sink": OF_THE_SINK, "mover": OF_THE_MO
     ],
 )
 async def test_nothing_is_lost_by_a_stage_that_ends_at_a_named_point(
-    tmp_path: Path, engine: str | None, seed: int, ends: int
+    tmp_path: Path, engine: str | None, seed: int, ends: int, part: int
 ) -> None:
     """At each point as often as at the others, in a process by chance that has it."""
     mill = await install_mill(tmp_path, engine, Workload(seed, webhooks=1_000_000, sources=SOURCES))
     mill.add("process-2", "process")
-    chance = random.Random(seed)
+    chance = random.Random(f"{seed}.{part}")
     chosen = chance.sample([*POINTS] * TIMES_PER_PART, ends)
     places = [(chance.choice(processes_with(point)), point) for point in chosen]
 

@@ -67,9 +67,11 @@ class KafkaReader:
             await self._ownership.end()
         finally:
             self._is_open = False
-            await self._disconnect()
-            if self._membership is not None:
-                self._membership.end()
+            try:
+                await self._disconnect()
+            finally:
+                if self._membership is not None:
+                    self._membership.end()
 
     async def poll(self, timeout_s: float) -> Sequence[Span]:
         """See `RecordReader.poll`."""
@@ -200,6 +202,8 @@ class KafkaReader:
         await self._cluster.open(consumer.start, partial(close_consumer, consumer))
         self._consumer = consumer
         try:
+            if self._membership is not None:
+                await self._membership.release_dead(consumer)
             async with self._cluster.within(self._deadline_s, "open a reader"):
                 await self._take_up(consumer, partitions)
         except BaseException:
@@ -208,13 +212,12 @@ class KafkaReader:
         self._heard_at = time.monotonic()
 
     async def _take_up(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
-        if self._membership is None:
+        if self._group is None:
             consumer.assign(native(partitions))
             await self._positions.open_alone(consumer, partitions)
             await self._ownership.gain(partitions)
         else:
             await self._positions.open_group(consumer, partitions)
-            await self._membership.release_dead(consumer)
             consumer.subscribe(self._topics, listener=self._ownership)
 
     async def _disconnect(self) -> None:

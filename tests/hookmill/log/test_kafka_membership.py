@@ -1,6 +1,7 @@
 """Members of a group on a real Kafka whose processes are killed, and what others of the machine make of it."""
 
 import asyncio
+import shutil
 import subprocess
 import sys
 import uuid
@@ -92,44 +93,73 @@ async def test_what_a_killed_process_had_is_its_successors_at_once(
 ) -> None:
     owner = launch()
     await asyncio.to_thread(wait_until_owner, owner)
-    owner.kill()
-    owner.wait()
+    end(owner)
 
     async with log.reader([topic], group=topic) as successor:
         await until_owner(successor)
-        end = await successor.lag()
-        names = [path.name for path in (tmp_path / "members").iterdir()]
+        lag = await successor.lag()
+        (name,) = announced(tmp_path)
 
-    assert end == {TopicPartition(topic, 0): 1}
-    assert len(names) == 1  # of the successor
-    assert names[0].startswith(f"{topic}@")
+    assert lag == {TopicPartition(topic, 0): 1}
+    assert name.startswith(f"{topic}@")
 
 
-async def test_a_chain_of_killed_processes_holds_nothing_up(log: KafkaLog, topic: str, launch: Launch) -> None:
+async def test_all_that_were_killed_are_put_out(log: KafkaLog, topic: str, launch: Launch, tmp_path: Path) -> None:
+    first = launch()
+    await asyncio.to_thread(wait_until_owner, first)
+    second = launch()
+    await until_announced(tmp_path, 2)
+    end(first)
+    end(second)
+
+    async with log.reader([topic], group=topic) as successor:
+        await until_owner(successor)
+
+
+async def test_members_that_live_are_left_alone(log: KafkaLog, topic: str, launch: Launch, tmp_path: Path) -> None:
     owner = launch()
     await asyncio.to_thread(wait_until_owner, owner)
-    waiting = launch()
-    await asyncio.sleep(3.0)  # long enough to be in the group's queue, though without effect if it is not
-    for process in (waiting, owner):
-        process.kill()
-        process.wait()
+    (name,) = announced(tmp_path)
 
-    async with log.reader([topic], group=topic) as successor:
-        await until_owner(successor)
+    async with log.reader([topic], group=topic) as other:
+        async with asyncio.timeout(DEADLINE_S):
+            while len(announced(tmp_path)) < 2:
+                await other.poll(0.1)
+        for _ in range(30):  # three heartbeats of the first: a member that was put out gets another name
+            await other.poll(0.1)
+
+        assert name in announced(tmp_path)
 
 
-async def test_a_member_that_left_and_those_of_other_groups_leave_no_trace_and_are_left_alone(
-    log: KafkaLog, topic: str, launch: Launch, tmp_path: Path
+async def test_the_dead_of_other_groups_and_of_other_folders_are_left_to_those(
+    log: KafkaLog, topic: str, kafka_bootstrap: str, launch: Launch, tmp_path: Path
 ) -> None:
     owner = launch()
     await asyncio.to_thread(wait_until_owner, owner)
-    (theirs,) = (tmp_path / "members").iterdir()
+    (name,) = announced(tmp_path)
+    shutil.copytree(tmp_path / "members", tmp_path / "copy")  # where the lock of the living is not seen
+    copy = KafkaLog(KafkaConfig(bootstrap_servers=kafka_bootstrap), tmp_path / "copy")
 
+    async with copy.reader([topic], group=topic) as other:
+        for _ in range(30):
+            await other.poll(0.1)
+    kept = announced(tmp_path)
+    end(owner)
     async with log.reader([topic], group=f"other.{topic}") as other:
         await until_owner(other)
 
-    assert list((tmp_path / "members").iterdir()) == [theirs]
-    assert owner.poll() is None
+    assert kept == [name]
+    assert name in announced(tmp_path)
+
+
+async def test_who_left_in_order_is_forgotten_by_the_next(log: KafkaLog, topic: str, tmp_path: Path) -> None:
+    names = []
+    for _ in range(2):
+        async with log.reader([topic], group=topic) as reader:
+            await until_owner(reader)
+            names += announced(tmp_path)
+
+    assert len(set(names)) == 2
 
 
 async def test_where_no_file_can_be_made_a_reader_reads_all_the_same(log: KafkaLog, topic: str, tmp_path: Path) -> None:
@@ -137,6 +167,22 @@ async def test_where_no_file_can_be_made_a_reader_reads_all_the_same(log: KafkaL
 
     async with log.reader([topic], group=topic) as reader:
         await until_owner(reader)
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    process.kill()
+    process.wait()
+
+
+def announced(tmp_path: Path) -> list[str]:
+    """The names of the members that have a file."""
+    return [path.name for path in (tmp_path / "members").glob("*/[!.]*")]
+
+
+async def until_announced(tmp_path: Path, count: int) -> None:
+    async with asyncio.timeout(DEADLINE_S):
+        while len(announced(tmp_path)) < count:
+            await asyncio.sleep(0.05)
 
 
 async def until_owner(reader: RecordReader) -> None:
