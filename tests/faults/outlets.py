@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from hookmill.config import SinksConfig
+from hookmill.log.contract import RecordSender
 from hookmill.registry import Sink as SinkDefinition
 from hookmill.topics import Topic
 from sinks.contract import Event, Message, Sink
@@ -57,16 +58,25 @@ class Traffic:
     async def flow(self, seconds: float, *, rate: int) -> None:
         """So many events and as many object writes a second."""
         began_s, steps = time.monotonic(), round(seconds * 10)
-        for step in range(steps):
-            await asyncio.sleep(max(0.0, began_s + step / 10 - time.monotonic()))
-            await self.burst(rate // 10)
+        async with (
+            self._installation.log.sender() as sender
+        ):  # one for all: on Kafka to open one takes a part of a step
+            for step in range(steps):
+                await asyncio.sleep(max(0.0, began_s + step / 10 - time.monotonic()))
+                await self._send(sender, rate // 10)
 
     async def burst(self, count: int) -> None:
+        """So many events and as many object writes at once."""
+        async with self._installation.log.sender() as sender:
+            await self._send(sender, count)
+
+    async def _send(self, sender: RecordSender, count: int) -> None:
+        names = self._installation.names
         numbers = range(self.sent, self.sent + count)
         events = [event(f"m{n}", event="Paid", properties={"n": n, "sentAt": time.time()}) for n in numbers]
-        await self._installation.send(Topic.EVENTS, *map(event_record, events))
+        await sender.send(names.full(Topic.EVENTS), [*map(event_record, events)])
         writes = [write(f"d{n % OBJECTS}", n, {"n": n, f"p{n % 3}": n}) for n in numbers]
-        await self._installation.send(Topic.OBJECTS, *map(object_record, writes))
+        await sender.send(names.full(Topic.OBJECTS), [*map(object_record, writes)])
         self.sent += count
 
     def objects(self) -> dict[str, dict[str, int]]:

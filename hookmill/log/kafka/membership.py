@@ -20,6 +20,8 @@ log = get_logger(__name__)
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 """Of Linux (random(4)): another one after each start of the machine; containers have that of their host."""
 _RELEASE_S: Final = 5.0
+_LOOK_S: Final = 0.02
+_LOOKS: Final = 50
 _SEPARATOR: Final = "@"
 """Neither in the name of a group nor in the id that a broker gives a member."""
 
@@ -52,6 +54,17 @@ class Membership:
                     if await _leave(consumer, self._group, name.removeprefix(self._prefix)):
                         bury_in(self._folder, [name])
                         log.info("kafka.dead_member_released", member=name)
+
+    async def announce_first(self, consumer: AIOKafkaConsumer) -> None:
+        """As `announce`, once the broker has named the member, which it does before it waits for the others.
+
+        A process killed before that is waited for until the group gives it up; after a second we go on without.
+        """
+        for _ in range(_LOOKS):
+            if self._folder is None or consumer._coordinator.member_id:
+                break
+            await asyncio.sleep(_LOOK_S)
+        self.announce(consumer)
 
     def announce(self, consumer: AIOKafkaConsumer) -> None:
         """The file says what the member is called now; a broker names it when it joins, and anew after it was lost."""

@@ -206,6 +206,8 @@ class KafkaReader:
                 await self._membership.release_dead(consumer)
             async with self._cluster.within(self._deadline_s, "open a reader"):
                 await self._take_up(consumer, partitions)
+            if self._membership is not None:
+                await self._membership.announce_first(consumer)
         except BaseException:
             await self._disconnect()
             raise

@@ -116,6 +116,11 @@ async def test_all_that_were_killed_are_put_out(log: KafkaLog, topic: str, launc
         await until_owner(successor)
 
 
+async def test_a_member_is_announced_before_it_polls(log: KafkaLog, topic: str, tmp_path: Path) -> None:
+    async with log.reader([topic], group=topic):
+        assert len(announced(tmp_path)) == 1
+
+
 async def test_members_that_live_are_left_alone(log: KafkaLog, topic: str, launch: Launch, tmp_path: Path) -> None:
     owner = launch()
     await asyncio.to_thread(wait_until_owner, owner)
