@@ -13,7 +13,8 @@ from tests.faults.workload import now_ms
 
 @dataclass
 class Killed:
-    """What was done so far: names in order, by kill the instant, and the seconds until the process was ready again."""
+    """What was done so far: names in order, by kill the instant at which the process was gone, and the seconds until it
+    was ready again."""
 
     names: list[str] = field(default_factory=list)
     at_ms: list[int] = field(default_factory=list)
@@ -74,8 +75,9 @@ async def _kill(
         if stop.is_set():
             return
         name = chance.choice(names)
-        began, at_ms = time.monotonic(), now_ms()
+        began = time.monotonic()
         await asyncio.to_thread(mill.processes[name].kill)
+        at_ms = now_ms()  # not before: what it did until it was gone is no work after it
         await asyncio.sleep(down_s)
         await asyncio.to_thread(mill.processes[name].start)
         done.add(name, at_ms, time.monotonic() - began)
