@@ -89,12 +89,20 @@ class Zygote:
                 if key.fileobj is not self._control:
                     self._bury(key.data)
                     continue
-                content, descriptors, _, _ = socket.recv_fds(self._control, _MAX_ORDER_BYTES, 3)
+                content, descriptors = self._receive()
                 if not content:
                     return None
                 birth = self._obey(codec.loads(content), descriptors)
                 if birth is not None:
                     return birth
+
+    def _receive(self) -> tuple[bytes, list[int]]:
+        """The next order and its descriptors; no bytes when the pool is gone."""
+        try:
+            content, descriptors, _, _ = socket.recv_fds(self._control, _MAX_ORDER_BYTES, 3)
+        except ConnectionResetError:  # it left something unread
+            return b"", []
+        return content, descriptors
 
     def _obey(self, order: dict[str, Any], descriptors: list[int]) -> Birth | None:
         if "kill" in order:
@@ -123,7 +131,8 @@ class Zygote:
         self._tell({"ended": pid, "code": os.waitstatus_to_exitcode(status)})
 
     def _tell(self, news: dict[str, Any]) -> None:
-        self._control.send(codec.dumps(news))
+        with contextlib.suppress(ConnectionError):  # the pool is gone: what is received next says so
+            self._control.send(codec.dumps(news))
 
     def _forget_everything(self) -> None:
         """In a fork: what is the zygote's is closed by its owners, or they would close the runner's later."""
