@@ -60,7 +60,7 @@ async def test_nothing_is_lost_by_a_stage_that_ends_at_a_named_point(
     mill = await install_mill(tmp_path, engine, Workload(seed, webhooks=1_000_000, sources=SOURCES))
     mill.add("process-2", "process")
     chance = random.Random(f"{seed}.{part}")
-    chosen = chance.sample([*POINTS] * TIMES_PER_PART, ends)
+    chosen = chance.sample([*POINTS] * -(-ends // len(POINTS)), ends)
     places = [(chance.choice(processes_with(point)), point) for point in chosen]
 
     with mill.running(), Ledger(tmp_path / "ledger") as ledger:

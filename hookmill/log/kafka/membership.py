@@ -29,11 +29,12 @@ _SEPARATOR: Final = "@"
 class Membership:
     """What the other processes of the machine know of one member: a locked file under `folder`, named by group and id.
 
-    Where no file can be made, or `folder` is `None`, they know nothing, and the session counts.
+    Where no file can be made, or `folder` is `None`, they know nothing, and the session counts. A reader without group
+    has nothing that others could take over.
     """
 
-    def __init__(self, folder: Path | None, group: str) -> None:
-        self._folder = None if folder is None else _of_this_machine(folder)
+    def __init__(self, folder: Path | None, group: str | None) -> None:
+        self._folder = None if folder is None or group is None else _of_this_machine(folder)
         self._group = group
         self._prefix = f"{group}{_SEPARATOR}"
         self._member_id = ""
@@ -68,8 +69,10 @@ class Membership:
 
     def announce(self, consumer: AIOKafkaConsumer) -> None:
         """The file says what the member is called now; a broker names it when it joins, and anew after it was lost."""
+        if self._folder is None:
+            return
         member_id = consumer._coordinator.member_id
-        if self._folder is None or not member_id or member_id == self._member_id:
+        if not member_id or member_id == self._member_id:
             return
         self._member_id = member_id
         name = f"{self._prefix}{member_id}"
@@ -101,7 +104,7 @@ def _of_this_machine(folder: Path) -> Path | None:
         return None
 
 
-async def _leave(consumer: AIOKafkaConsumer, group: str, member_id: str) -> bool:
+async def _leave(consumer: AIOKafkaConsumer, group: str | None, member_id: str) -> bool:
     """Whether the group knows the member no longer."""
     coordinator = consumer._coordinator
     try:

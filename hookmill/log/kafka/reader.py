@@ -47,7 +47,7 @@ class KafkaReader:
         self._cluster = cluster
         self._topics = tuple(topics)
         self._group = group
-        self._membership = Membership(members, group) if group is not None else None
+        self._membership = Membership(members, group)
         self._ownership = Ownership(listener, has_lost=self._has_lost, forget=self._forget)
         self._buffer = SpanBuffer()
         self._positions = Positions(group=group, from_end=from_end)
@@ -70,8 +70,7 @@ class KafkaReader:
             try:
                 await self._disconnect()
             finally:
-                if self._membership is not None:
-                    self._membership.end()
+                self._membership.end()
 
     async def poll(self, timeout_s: float) -> Sequence[Span]:
         """See `RecordReader.poll`."""
@@ -162,8 +161,7 @@ class KafkaReader:
     async def _fetch(self, timeout_s: float) -> None:
         """What came within `timeout_s`, or at once when a span waits already, is in the buffer."""
         consumer = await self._revived()
-        if self._membership is not None:
-            self._membership.announce(consumer)
+        self._membership.announce(consumer)
         readable = self._ownership.readable
         drained = [partition for partition in readable if not self._buffer.holds(partition)]
         if len(drained) < len(readable):
@@ -202,12 +200,10 @@ class KafkaReader:
         await self._cluster.open(consumer.start, partial(close_consumer, consumer))
         self._consumer = consumer
         try:
-            if self._membership is not None:
-                await self._membership.release_dead(consumer)
+            await self._membership.release_dead(consumer)
             async with self._cluster.within(self._deadline_s, "open a reader"):
                 await self._take_up(consumer, partitions)
-            if self._membership is not None:
-                await self._membership.announce_first(consumer)
+            await self._membership.announce_first(consumer)
         except BaseException:
             await self._disconnect()
             raise

@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 
 from hookmill.config import KafkaConfig
-from hookmill.log.contract import RecordReader
 from hookmill.log.kafka import KafkaLog
 from hookmill.records import NewRecord, TopicPartition
 from hookmill.topics import DAY_MS, TopicSpec
+from tests.contracts.reading import DEADLINE_S, owning
 from tests.processes import ROOT, clean_environment
 
 pytestmark = pytest.mark.kafka
 
-DEADLINE_S = 40.0
 SESSION_MS = 2_000 * round(DEADLINE_S)
 """Who waits for a session to end, or for a member to join again, waits longer than these tests do."""
 
@@ -96,7 +95,7 @@ async def test_what_a_killed_process_had_is_its_successors_at_once(
     end(owner)
 
     async with log.reader([topic], group=topic) as successor:
-        await until_owner(successor)
+        await owning(successor, 1)
         lag = await successor.lag()
         (name,) = announced(tmp_path)
 
@@ -113,7 +112,7 @@ async def test_all_that_were_killed_are_put_out(log: KafkaLog, topic: str, launc
     end(second)
 
     async with log.reader([topic], group=topic) as successor:
-        await until_owner(successor)
+        await owning(successor, 1)
 
 
 async def test_a_member_is_announced_before_it_polls(log: KafkaLog, topic: str, tmp_path: Path) -> None:
@@ -151,7 +150,7 @@ async def test_the_dead_of_other_groups_and_of_other_folders_are_left_to_those(
     kept = announced(tmp_path)
     end(owner)
     async with log.reader([topic], group=f"other.{topic}") as other:
-        await until_owner(other)
+        await owning(other, 1)
 
     assert kept == [name]
     assert name in announced(tmp_path)
@@ -161,7 +160,7 @@ async def test_who_left_in_order_is_forgotten_by_the_next(log: KafkaLog, topic: 
     names = []
     for _ in range(2):
         async with log.reader([topic], group=topic) as reader:
-            await until_owner(reader)
+            await owning(reader, 1)
             names += announced(tmp_path)
 
     assert len(set(names)) == 2
@@ -171,7 +170,7 @@ async def test_where_no_file_can_be_made_a_reader_reads_all_the_same(log: KafkaL
     (tmp_path / "members").write_text("in the way")
 
     async with log.reader([topic], group=topic) as reader:
-        await until_owner(reader)
+        await owning(reader, 1)
 
 
 def end(process: subprocess.Popen[str]) -> None:
@@ -188,10 +187,3 @@ async def until_announced(tmp_path: Path, count: int) -> None:
     async with asyncio.timeout(DEADLINE_S):
         while len(announced(tmp_path)) < count:
             await asyncio.sleep(0.05)
-
-
-async def until_owner(reader: RecordReader) -> None:
-    async with asyncio.timeout(DEADLINE_S):
-        while not reader.assignment():
-            await reader.poll(0.1)
-        await reader.poll(0.1)
