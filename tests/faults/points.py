@@ -1,8 +1,8 @@
-"""A stage that ends at a named point: `python -m tests.faults.points <point> <nth> <command> ...` runs `hookmill`.
+"""A stage that ends at a named point: `python -m tests.faults.points <point> <seconds> <command> ...` runs `hookmill`.
 
-The process is gone (`os._exit`) when it comes to the point for the nth time, as if killed exactly there. The points are
-put around methods from outside; what is shipped knows nothing of them. The point `poison` is none: there, each webhook
-of that fate makes the function stage fail with an error that nobody expects.
+The process is gone (`os._exit`) when it comes to the point so long after it first did, as if killed exactly there. The
+points are put around methods from outside; what is shipped knows nothing of them. The point `poison` is none: there,
+each webhook of that fate makes the function stage fail with an error that nobody expects.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import functools
 import os
 import random
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
@@ -36,15 +37,18 @@ Method = Callable[..., Awaitable[Any]]
 
 
 class Countdown:
-    """Ends the process at the nth time."""
+    """Ends the process so long after the first tick."""
 
-    def __init__(self, nth: int) -> None:
-        self._left = nth
+    def __init__(self, after_s: float) -> None:
+        self._after_s = after_s
+        self._ends_at: float | None = None
 
     def tick(self) -> bool:
         """Whether this is the time."""
-        self._left -= 1
-        return self._left == 0
+        now = time.monotonic()
+        if self._ends_at is None:
+            self._ends_at = now + self._after_s
+        return now >= self._ends_at
 
     def end(self) -> None:
         os._exit(EXIT_CODE)
@@ -113,20 +117,20 @@ def _fail_on_poison(webhook: Webhook) -> Any:
     return read_invocation(webhook)
 
 
-def arm(point: str, nth: int) -> None:
+def arm(point: str, after_s: float) -> None:
     """The process will end at the point."""
     if point == POISON:
         assert execution.read_invocation is read_invocation, "the bug has to go where webhooks are read now"
         execution.read_invocation = _fail_on_poison
         return
     wrap, classes, method = POINTS[point]
-    countdown = Countdown(nth)
+    countdown = Countdown(after_s)
     for each in classes:
         setattr(each, method, wrap(getattr(each, method), countdown))
 
 
 if __name__ == "__main__":
-    _, point, nth, *arguments = sys.argv
-    arm(point, int(nth))
+    _, point, after_s, *arguments = sys.argv
+    arm(point, float(after_s))
     sys.argv = ["hookmill", *arguments]
     main()
