@@ -4,7 +4,7 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ import msgspec
 from hookmill.codec import HttpRequest, encode
 from hookmill.config import ProcessorsConfig, RetryConfig
 from hookmill.lifecycle import running
-from hookmill.records import NewRecord
+from hookmill.records import NewRecord, TopicPartition
 from hookmill.registry import Function, Sink, Source, publish
 from hookmill.topics import Topic
 from processors.inputs import GROUP, WEBHOOK_TOPICS
@@ -36,6 +36,8 @@ SHOP = Source("shop", "Shop", (), "old", retries=0)
 WAREHOUSE = Sink("warehouse", "sqlite", events=True, objects=True)
 FRESH = Sink("fresh", "sqlite", events=True, objects=True, options={"path": "fresh.db"})
 DELAYS_S = (0.1, 0.2, 0.3, 0.4, 0.5)
+STANDSTILL_S = 180.0
+"""What is on its way takes as long as it takes; what commits nothing for so long hangs."""
 Rows = dict[str, list[tuple[object, ...]]]
 
 
@@ -154,16 +156,20 @@ class Pipeline:
 
 
 async def passed(installation: Installation, role: str, *topics: Topic) -> None:
-    """The group has committed what is on the topics now."""
+    """The group has committed what is on the topics now. Fails when it commits nothing for minutes."""
     full = [installation.names.full(topic) for topic in topics]
-    async with asyncio.timeout(300):
-        while True:
-            async with Scan(installation.log, full) as scan:
-                ends = {place: end for place, end in scan.ends.items() if end}
-            committed = await installation.log.committed(installation.names.group(role), full)
-            if all(committed.get(place, 0) >= end for place, end in ends.items()):
-                return
-            await asyncio.sleep(0.1)
+    before: Mapping[TopicPartition, int] = {}
+    heard = time.monotonic()
+    while True:
+        async with Scan(installation.log, full) as scan:
+            ends = {place: end for place, end in scan.ends.items() if end}
+        committed = await installation.log.committed(installation.names.group(role), full)
+        if all(committed.get(place, 0) >= end for place, end in ends.items()):
+            return
+        if committed != before:
+            before, heard = committed, time.monotonic()
+        assert time.monotonic() - heard < STANDSTILL_S, f"{role} stands still at {committed} of {ends}"
+        await asyncio.sleep(0.1)
 
 
 def _rows(database: sqlite3.Connection, table: str) -> list[tuple[object, ...]]:
