@@ -1,5 +1,6 @@
 """The command `hookmill`."""
 
+import gc
 import os
 import sys
 from dataclasses import replace
@@ -297,4 +298,6 @@ def main() -> None:
         sys.exit(exit_code(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    finally:
+        gc.freeze()  # what Python would look through several times while it ends: a fifth of a short command's CPU
     sys.exit(code or ExitCode.OK)
