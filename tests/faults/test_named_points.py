@@ -6,13 +6,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import pytest
+
 from tests.faults.checker import check
 from tests.faults.ledger import Ledger
 from tests.faults.load import load
 from tests.faults.mill import Mill, install_mill
 from tests.faults.points import EXIT_CODE, POINTS
 from tests.faults.repeats import count_repeats
-from tests.faults.trials import trials
 from tests.faults.workload import Workload
 
 SOURCES = 4
@@ -21,6 +22,11 @@ EXIT_S = 60.0
 """For a start, the leases of the one before to end, and a few rounds of work."""
 MOST_S = 2.0
 """At the latest so long after it first came to the point a process ends there."""
+
+PARTS = 5
+"""Of the full form, which takes hours: parts can run at once, or one now and one later."""
+TIMES_PER_PART = 20
+"""So often each part ends at each point: 100 times in all."""
 
 OF_THE_SINK = ("before-commit", "during-commit", "after-commit", "during-write", "rows-written")
 OF_THE_MOVER = ("before-send", "during-send", "after-send", "before-commit", "during-commit", "after-commit")
@@ -33,14 +39,25 @@ ONCE = ("assigned", *REVOKES)
 PROCESSES = {"process-1": OF_THE_WORKER, "sink": OF_THE_SINK, "mover": OF_THE_MOVER, "ingest": OF_THE_RECEIVER}
 
 
-@trials("times", short=1, full=100, deadline_s=7_200)
+@pytest.mark.parametrize(
+    ("times", "part"),
+    [
+        pytest.param(1, 0, id="short", marks=[pytest.mark.faults, pytest.mark.timeout(600)]),
+        *(
+            pytest.param(
+                TIMES_PER_PART, part, id=f"part-{part}", marks=[pytest.mark.faults_long, pytest.mark.timeout(7_200)]
+            )
+            for part in range(PARTS)
+        ),
+    ],
+)
 async def test_nothing_is_lost_by_stages_that_end_at_named_points(
-    tmp_path: Path, engine: str | None, seed: int, times: int
+    tmp_path: Path, engine: str | None, seed: int, times: int, part: int
 ) -> None:
     """`times` at each point, in a process by chance that has it; the four processes end beside one another."""
     mill = await install_mill(tmp_path, engine, Workload(seed, webhooks=1_000_000, sources=SOURCES))
     mill.add("process-2", "process")
-    chance = random.Random(seed)
+    chance = random.Random(f"{seed}.{part}")
     lanes = _lanes(times, chance)
 
     with mill.running(), Ledger(tmp_path / "ledger") as ledger:

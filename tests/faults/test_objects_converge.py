@@ -16,6 +16,7 @@ from processors.runtimes.contract import Outcome, Status
 from redelivery.mover import GROUP as MOVER_GROUP
 from redelivery.mover import Mover
 from redelivery.replay_plan import Mode
+from tests.faults.topics import remove_topics
 from tests.processors.parts import failed, ok
 from tests.redelivery.pipeline import DELAYS_S, FUNCTIONS, SHOP, Pipeline, passed, pipeline, webhook
 
@@ -100,6 +101,7 @@ async def test_objects_end_as_the_oracle_has_them(
         async with pipeline(tmp_path / str(number), 0, bootstrap_servers=engine, source=PATIENT) as live:
             found = await told_and_replayed(live, story)
             assert await live.installation.records(Topic.DEAD_LETTERS) == []
+        await remove_topics(live.installation)
         expected = story.expected()
         assert found.keys() == expected.keys(), f"seed {seed + number}"
         different += sum(found[name] != row for name, row in expected.items())

@@ -30,3 +30,10 @@ async def add_partitions(installation: Installation, topic: Topic, count: int) -
     """The topic has so many partitions. Kafka only."""
     async with kafka_admin(str(installation.config.kafka.bootstrap_servers)) as admin:
         await admin.create_partitions({installation.names.full(topic): NewPartitions(total_count=count)})
+
+
+async def remove_topics(installation: Installation) -> None:
+    """An installation that is done leaves nothing on Kafka, where its topics would slow down the next one."""
+    if installation.config.kafka.bootstrap_servers:
+        async with kafka_admin(installation.config.kafka.bootstrap_servers) as admin:
+            await admin.delete_topics([spec.name for spec in installation.names.specs()])
