@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError
 
 from hookmill.config import KafkaConfig
 from hookmill.errors import ConfigError, LogUnavailable
+from hookmill.log.kafka.connections import repair_connections
 from hookmill.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -31,6 +32,7 @@ class Cluster:
     """One Kafka cluster as configured. Holds no connection."""
 
     def __init__(self, config: KafkaConfig) -> None:
+        repair_connections()
         self.config = config
         self._options: dict[str, Any] | None = None
 
