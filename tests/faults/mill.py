@@ -89,8 +89,15 @@ class Mill:
             if events != before or letters != letters_before:
                 before, letters_before, heard = events, letters, time.monotonic()
             wanted = f"{events:,} events of {len(ledger.accepted) - len(dead):,}, {letters:,} letters of {len(dead):,}"
-            assert time.monotonic() - heard < standstill_s, f"nothing ends any more: {wanted}"
+            assert time.monotonic() - heard < standstill_s, f"nothing ends any more: {wanted}{self._gone()}"
             await asyncio.sleep(1)
+
+    def _gone(self) -> str:
+        """The processes that do not run, with the end of what they said."""
+        gone = {name: process for name, process in self.processes.items() if process.exit_code is not None}
+        return "".join(
+            f"\n{name} ended with {process.exit_code}:\n{process.stderr[-4_000:]}" for name, process in gone.items()
+        )
 
     async def _letters(self, ledger: Ledger) -> int:
         """How many of the accepted webhooks are dead letters."""
