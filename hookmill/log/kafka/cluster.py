@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from hookmill.config import KafkaConfig
 from hookmill.errors import ConfigError, LogUnavailable
-from hookmill.log.kafka.connections import repair_connections
+from hookmill.log.kafka.connections import closing_if_failed, repair_connections
 from hookmill.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -68,7 +68,8 @@ class Cluster:
         try:
             async with self.within(self.config.connect_timeout_s, "let us in"):
                 await self._until_listening()
-                await start()
+                with closing_if_failed():
+                    await start()
         except BaseException:
             await finished_within(CLOSE_S, close())
             raise

@@ -1,16 +1,48 @@
-"""A repair of aiokafka's connections: one that the event loop has closed is lost, whatever the loop says of writing."""
+"""Repairs of aiokafka's connections: what it loses track of."""
 
+import contextlib
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
+from weakref import WeakSet
 
 from aiokafka.conn import AIOKafkaConnection, CloseReason
 from aiokafka.errors import KafkaConnectionError
 
-Send = Callable[..., Any]
+Method = Callable[..., Any]
+
+_made: ContextVar["WeakSet[AIOKafkaConnection] | None"] = ContextVar("_made", default=None)
 
 
-def _refusing_when_closed(send: Send) -> Send:
+@contextlib.contextmanager
+def closing_if_failed() -> Iterator[None]:
+    """When the block fails, the connections made in it are closed: aiokafka 0.14 leaves its first one open when it is
+    cancelled before the broker has told of the cluster."""
+    made: WeakSet[AIOKafkaConnection] = WeakSet()
+    token = _made.set(made)
+    try:
+        yield
+    except BaseException:
+        for connection in made:
+            connection.close()
+        raise
+    finally:
+        _made.reset(token)
+
+
+def _telling_that_it_is_made(connect: Method) -> Method:
+    @functools.wraps(connect)
+    async def call(self: AIOKafkaConnection) -> Any:
+        result = await connect(self)
+        if (made := _made.get()) is not None:
+            made.add(self)
+        return result
+
+    return call
+
+
+def _refusing_when_closed(send: Method) -> Method:
     """For a moment after a connection broke its owner does not know. uvloop then raises a `RuntimeError`, which
     aiokafka 0.14 does not expect (its issue 1038): it ended consumers when their broker was restarted."""
 
@@ -24,9 +56,16 @@ def _refusing_when_closed(send: Send) -> Send:
     return call
 
 
+_REPAIRS = {
+    "connect": _telling_that_it_is_made,
+    "send": _refusing_when_closed,
+    "_send_sasl_token": _refusing_when_closed,
+}
+
+
 def repair_connections() -> None:
     """Once per process, before the first client is made."""
-    for name in ("send", "_send_sasl_token"):
-        send = getattr(AIOKafkaConnection, name)
-        if not hasattr(send, "__wrapped__"):
-            setattr(AIOKafkaConnection, name, _refusing_when_closed(send))
+    for name, repair in _REPAIRS.items():
+        method = getattr(AIOKafkaConnection, name)
+        if not hasattr(method, "__wrapped__"):
+            setattr(AIOKafkaConnection, name, repair(method))
