@@ -63,9 +63,8 @@ _REPAIRS = {
 }
 
 
+@functools.cache
 def repair_connections() -> None:
     """Once per process, before the first client is made."""
     for name, repair in _REPAIRS.items():
-        method = getattr(AIOKafkaConnection, name)
-        if not hasattr(method, "__wrapped__"):
-            setattr(AIOKafkaConnection, name, repair(method))
+        setattr(AIOKafkaConnection, name, repair(getattr(AIOKafkaConnection, name)))
