@@ -22,11 +22,17 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is
     """
 
     def __init__(
-        self, listener: RebalanceListener | None, *, has_lost: Callable[[], bool], forget: Callable[[], None]
+        self,
+        listener: RebalanceListener | None,
+        *,
+        joined: Callable[[], None],
+        has_lost: Callable[[], bool],
+        forget: Callable[[], None],
     ) -> None:
         self.owned: frozenset[TopicPartition] = frozenset()
         self._paused: frozenset[TopicPartition] = frozenset()
         self._listener = listener
+        self._joined = joined
         self._has_lost = has_lost
         self._forget = forget
         self._changing = asyncio.Lock()
@@ -99,6 +105,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is
 
     async def on_partitions_assigned(self, assigned: Collection[tuple[str, int]]) -> None:
         """Called by aiokafka when the group has shared its partitions."""
+        self._joined()
         try:
             await self.gain([TopicPartition(*partition) for partition in assigned])
         except Exception as error:  # kept for `poll`, which raises it

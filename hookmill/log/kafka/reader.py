@@ -48,7 +48,7 @@ class KafkaReader:
         self._topics = tuple(topics)
         self._group = group
         self._membership = Membership(members, group)
-        self._ownership = Ownership(listener, has_lost=self._has_lost, forget=self._forget)
+        self._ownership = Ownership(listener, joined=self._announce, has_lost=self._has_lost, forget=self._forget)
         self._buffer = SpanBuffer()
         self._positions = Positions(group=group, from_end=from_end)
         self._consumer: AIOKafkaConsumer | None = None
@@ -150,6 +150,11 @@ class KafkaReader:
             raise LogUnavailable(f"The reader has lost {self._cluster}; polling connects it again.")
         return self._consumer
 
+    def _announce(self) -> None:
+        """With each poll, as others may be waited for, and before the listener hears what is ours."""
+        if self._consumer is not None:
+            self._membership.announce(self._consumer)
+
     def _has_lost(self) -> bool:
         return self._group is not None and (self._consumer is None or has_lost_membership(self._consumer))
 
@@ -161,7 +166,7 @@ class KafkaReader:
     async def _fetch(self, timeout_s: float) -> None:
         """What came within `timeout_s`, or at once when a span waits already, is in the buffer."""
         consumer = await self._revived()
-        self._membership.announce(consumer)
+        self._announce()
         readable = self._ownership.readable
         drained = [partition for partition in readable if not self._buffer.holds(partition)]
         if len(drained) < len(readable):

@@ -5,13 +5,13 @@ import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pytest
 
 from hookmill.config import KafkaConfig
-from hookmill.log.kafka import KafkaLog
+from hookmill.log.kafka import KafkaLog, membership
 from hookmill.records import NewRecord, TopicPartition
 from hookmill.topics import DAY_MS, TopicSpec
 from tests.contracts.reading import DEADLINE_S, owning
@@ -118,6 +118,34 @@ async def test_all_that_were_killed_are_put_out(log: KafkaLog, topic: str, launc
 async def test_a_member_is_announced_before_it_polls(log: KafkaLog, topic: str, tmp_path: Path) -> None:
     async with log.reader([topic], group=topic):
         assert len(announced(tmp_path)) == 1
+
+
+async def test_a_member_is_announced_before_its_listener_hears_of_partitions(
+    log: KafkaLog, topic: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that one killed at its first step has a successor that need not wait for its session."""
+    monkeypatch.setattr(membership, "_LOOK_S", 1.0)
+    listener = Looking(tmp_path)
+    async with asyncio.timeout(DEADLINE_S), log.reader([topic], group=topic, listener=listener):
+        await listener.is_assigned.wait()
+
+    assert listener.announced == 1
+
+
+class Looking:
+    """A listener that counts the members that are announced when it is told of partitions."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.announced = 0
+        self.is_assigned = asyncio.Event()
+        self._tmp_path = tmp_path
+
+    async def assigned(self, partitions: Collection[TopicPartition]) -> None:
+        self.announced = len(announced(self._tmp_path))
+        self.is_assigned.set()
+
+    async def revoked(self, partitions: Collection[TopicPartition]) -> None:
+        pass
 
 
 async def test_members_that_live_are_left_alone(log: KafkaLog, topic: str, launch: Launch, tmp_path: Path) -> None:
