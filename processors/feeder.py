@@ -2,13 +2,12 @@
 
 import asyncio
 import itertools
-from collections import deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from hookmill.errors import CommitRefused, LogError
 from hookmill.log.contract import RebalanceListener, RecordReader
-from hookmill.records import Span, TopicPartition
+from hookmill.records import Record, Span, TopicPartition
 from hookmill.telemetry import get_logger
 from processors import metrics
 from processors.tracker import OffsetTracker
@@ -25,8 +24,9 @@ _RETRY_S: Final = 1.0
 _LAG_S: Final = 3.0
 _IDLE_RECORDS: Final = 25
 """Of a part that is handed out because nothing else waits: what comes a moment later waits until it is done."""
-_SLOW_RECORDS: Final = 8
-"""Of a slow lane's span: what a stop waits for. With the default time limit all of them end within `REVOKE_WAIT_S`."""
+
+PartSize = Callable[[Sequence[Record]], int]
+"""How many of these records, from the first on, are to be handed out at once; at least one."""
 
 
 class Feeder:
@@ -36,8 +36,9 @@ class Feeder:
     are durable, and `end` in any case. A span that ended unfinished holds its partition's position until it is
     delivered again. Spans of some topics are handed out in parts, of each partition one after the other; such a
     partition is read no further meanwhile, whatever it takes, and keeps nothing else from being read: of the topics
-    `when_idle` while no span of another topic waits, of the topics `one_by_one` by `next_slow_span`. Memory held is up
-    to `max_spans`, one span of each partition of these topics, and one poll, 1 MiB or one larger record each.
+    `when_idle` while no span of another topic waits, of the topics `one_by_one` by `next_slow_span`, so many records at
+    once as is said for them then. Memory held is up to `max_spans`, one span of each partition of these topics, and one
+    poll, 1 MiB or one larger record each.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Feeder:
         max_spans: int,
         commit_interval_s: float,
         when_idle: Collection[str] = (),
-        one_by_one: Collection[str] = (),
+        one_by_one: Mapping[str, PartSize] | None = None,
     ) -> None:
         self.reader = open_reader(self)
         """To be entered and left by whoever made the feeder."""
@@ -57,11 +58,14 @@ class Feeder:
         self._when_idle = frozenset(when_idle)
         self._waiting: asyncio.PriorityQueue[tuple[bool, int, Span]] = asyncio.PriorityQueue()
         self._order = itertools.count()
-        self._one_by_one = frozenset(one_by_one)
-        self._part_records = dict.fromkeys(when_idle, _IDLE_RECORDS) | dict.fromkeys(one_by_one, _SLOW_RECORDS)
-        """By topic whose spans are handed out in parts: how many records are one."""
-        self._parts: dict[TopicPartition, deque[Span]] = {}
-        """By paused partition: the part that is handed out, and those that follow it."""
+        self._one_by_one = one_by_one or {}
+        self._part_sizes: Mapping[str, PartSize] = {
+            **dict.fromkeys(when_idle, lambda records: _IDLE_RECORDS),
+            **self._one_by_one,
+        }
+        """By topic whose spans are handed out in parts."""
+        self._parts: dict[TopicPartition, tuple[Span, tuple[Record, ...]]] = {}
+        """By paused partition: the part that is handed out, and the records that follow it."""
         self._slow_ready: asyncio.Queue[Span] = asyncio.Queue()
         self._held = 0
         self._started: dict[int, Span] = {}
@@ -167,22 +171,24 @@ class Feeder:
                 if not has_room:
                     self.reader.resume(self.reader.assignment() - self._parts.keys())
             for span in spans:
-                if span.partition.topic in self._part_records:
-                    self._hand_out_in_parts(span, self._part_records[span.partition.topic])
+                if span.partition.topic in self._part_sizes:
+                    if self._hand_out_part(span.partition, span.records):
+                        self.reader.pause([span.partition])
                 elif self._tracker.delivered(span):
                     self._held += 1
                     self._hand_out(span)
 
-    def _hand_out_in_parts(self, span: Span, records: int) -> None:
-        parts = deque(
-            part
-            for first in range(0, len(span.records), records)
-            if self._tracker.delivered(part := Span(span.partition, span.records[first : first + records]))
-        )
-        if parts:
-            self._parts[span.partition] = parts
-            self.reader.pause([span.partition])
-            self._hand_out(parts[0])
+    def _hand_out_part(self, partition: TopicPartition, records: tuple[Record, ...]) -> bool:
+        """The first of the records are handed out. False: there are none, or they do not count."""
+        if not records:
+            return False
+        count = self._part_sizes[partition.topic](records)
+        part = Span(partition, records[:count])
+        if not self._tracker.delivered(part):
+            return False
+        self._parts[partition] = part, records[count:]
+        self._hand_out(part)
+        return True
 
     def _hand_out(self, span: Span) -> None:
         if span.partition.topic in self._one_by_one:
@@ -226,22 +232,19 @@ class Feeder:
         return True
 
     def _release(self, span: Span) -> None:
-        if span.partition.topic in self._part_records:
+        if span.partition.topic in self._part_sizes:
             self._hand_out_after(span)
         else:
             self._held -= 1
         self._changed.set()
 
     def _hand_out_after(self, span: Span) -> None:
-        parts = self._parts.get(span.partition)
+        part, rest = self._parts.get(span.partition, (None, ()))
         # A partition that went and came back has other spans.
-        if parts is None or parts[0] is not span:
+        if part is not span:
             return
-        parts.popleft()
-        if parts:
-            self._hand_out(parts[0])
-        else:
-            del self._parts[span.partition]
+        del self._parts[span.partition]
+        if not self._hand_out_part(span.partition, rest):
             self.reader.resume([span.partition])
 
     def _forget(self, partitions: Collection[TopicPartition]) -> None:

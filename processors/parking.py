@@ -20,8 +20,6 @@ from processors.parked_log import ParkedLog
 
 log = get_logger(__name__)
 
-LEAST_AT_ONCE: Final = 8
-"""Webhooks of a span of which nobody knows how long they take: what a stop waits for, as on the slow lane."""
 LOOK_S: Final = 0.2
 """How late a retry of a parked webhook may begin."""
 

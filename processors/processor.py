@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import itertools
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
@@ -21,8 +23,8 @@ from processors.hold import Abandoned, Hold
 from processors.ordered import IsWanted, Ordered, turn_key, until_turn
 from processors.parked import Parked
 from processors.parked import brought_back as brought_back_from_parking
-from processors.parking import LEAST_AT_ONCE
 from processors.runtimes.contract import RunnerPool
+from processors.shares import fitting
 from processors.turns import End, Turn, Turns
 from processors.webhook import Webhook, read_webhook
 
@@ -158,15 +160,22 @@ class RecordProcessor:
 
     def parked_at_once(self, source_id: str) -> int:
         """How many parked webhooks of the source to take at once: about a second of its function's time."""
+        return fitting(itertools.repeat(self._expected_s(source_id), MAX_SPAN_RECORDS))
+
+    def slow_at_once(self, records: Sequence[Record]) -> int:
+        """How many of these records of the slow lane to take at once: about a second of their functions' time."""
+        webhooks = (read_webhook(brought_back(record)) for record in records)
+        return fitting(self._expected_s(webhook.source, _version_of(webhook)) for webhook in webhooks)
+
+    def _expected_s(self, source_id: str, version: str = "") -> float:
+        """What a webhook of the source will cost; endless when nobody knows."""
         source = self._registry.sources.get(source_id)
-        if source is None:
-            return LEAST_AT_ONCE
-        return self.shares.of(source_id, source.function_version).fitting(LEAST_AT_ONCE, MAX_SPAN_RECORDS)
+        return math.inf if source is None else self.shares.of(source_id, version or source.function_version).expected_s
 
     def _parts(self, span: Span) -> Sequence[_Part]:
         found: dict[tuple[str, str, bool], list[Webhook]] = {}
         for webhook in self._webhooks(span):
-            version = "" if webhook.replay is None else webhook.replay.function_version
+            version = _version_of(webhook)
             is_ordered = webhook.record.key is not None and self._may_be_ordered(webhook.source)
             found.setdefault((webhook.source, version, is_ordered), []).append(webhook)
         topic = self._topic(span)
@@ -263,6 +272,11 @@ class RecordProcessor:
         if only_if_slow and not share.is_slow:
             return contextlib.nullcontext()  # what waited behind a failed one says nothing of the function's pace
         return share.on_slow_lane(lambda: self._execution.now_s() - first.record.timestamp_ms / 1_000)
+
+
+def _version_of(webhook: Webhook) -> str:
+    """Of the function, as a replay asks for it; empty for the one that is deployed."""
+    return "" if webhook.replay is None else webhook.replay.function_version
 
 
 def _original(topic: Topic, record: Record) -> Record:

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import itertools
+import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from hookmill.breaker import Breaker, State
@@ -23,8 +25,14 @@ wait for others of their source until the source counts as slow."""
 HEAVY_S: Final = HOLD_S / 4
 """Cost of one webhook from which on no more are begun than fit. The first of a cheap function says little of those that
 follow, but costs less than this."""
+LEAST_AT_ONCE: Final = 8
+"""Webhooks of which nobody knows how long they take, on the slow lane or parked: what a stop waits for. With the
+default time limit all of them end within the 15 s that it has."""
 BACKLOG_S: Final = 2.0
 """A source whose webhooks have waited so long on the slow lane stays there; less than that is only the way."""
+LIGHT: Final = 0.5
+"""Of a runner's time. A source that asks for no more does not stay for what waits: a moment in which the machine stood
+still may have brought it to the slow lane, and it may wait behind others there."""
 FIRST_STAY_S: Final = 5.0
 """On the slow lane, counted from the last sign that the source holds more than its share."""
 LONGEST_STAY_S: Final = 80.0
@@ -54,6 +62,11 @@ class Share:
         self._measured_at_s = float("-inf")
         self._changed = asyncio.Event()
         self._running_slowly = 0
+        self._arrived = 0
+        """Webhooks that came by the main lane since the last review, while the source is on the slow one."""
+        self._load: float | None = None
+        """How many runners they would keep at work, a moving average; `None` before the first review."""
+        self._reviewed_at_s = 0.0
         self._stay_s = FIRST_STAY_S
         self._full_at_s = 0.0
         self._back_at_s = float("-inf")
@@ -71,15 +84,18 @@ class Share:
         """
         if not await self._until_free():
             self.fill("its webhooks in hand take long")
+        if self.is_slow:
+            self._arrived += wanted
         count = min(wanted, self._room(wanted, spent_s))
         if not count and not self.is_slow:
             self.fill("its webhooks hold up a span")
         self._in_hand += count
         return count
 
-    def fitting(self, least: int, most: int) -> int:
-        """How many webhooks of the source fit into `HOLD_S`, as far as that is known, within these bounds."""
-        return least if self._cost_s is None else min(most, max(least, int(HOLD_S / self._cost_s)))
+    @property
+    def expected_s(self) -> float:
+        """What one of its webhooks will cost; endless when nobody knows."""
+        return math.inf if self._cost_s is None else self._cost_s
 
     def give_back(self, count: int) -> None:
         """`count` webhooks are no longer in hand."""
@@ -105,13 +121,14 @@ class Share:
         again = now_s - self._back_at_s < self._stay_s
         self._stay_s = min(2 * self._stay_s, LONGEST_STAY_S) if again else FIRST_STAY_S
         self.is_slow = True
+        self._arrived, self._load, self._reviewed_at_s = 0, None, now_s
         self._changed.set()
         log.warning("source.slow_lane_entered", source=self._source, reason=reason, stay_s=self._stay_s)
 
     @contextlib.contextmanager
     def on_slow_lane(self, waited_s: Callable[[], float]) -> Iterator[None]:
         """Webhooks of the source run on the slow lane: meanwhile it does not come back, however long that takes, and
-        if they have waited there for `BACKLOG_S`, before or after, it stays."""
+        if they have waited there for `BACKLOG_S`, before or after, it stays, unless it is light."""
         self._stay_for(waited_s())
         self._running_slowly += 1
         try:
@@ -121,18 +138,31 @@ class Share:
             self._stay_for(waited_s())
 
     def _stay_for(self, waited_s: float) -> None:
-        if waited_s > BACKLOG_S:
+        if waited_s > BACKLOG_S and not self._is_light:
             self.fill("its webhooks wait on the slow lane")
 
     def review(self) -> None:
         """The source is back on the main lane if it may. What it costs is to be seen again if only others ran it."""
         now_s = self._now_s()
+        self._weigh(now_s)
         if self.is_slow and not self._running_slowly and now_s - self._full_at_s >= self._stay_s:
             self.is_slow = False
             self._back_at_s = now_s
             if self._measured_at_s < self._full_at_s:
                 self._cost_s = None
             log.info("source.slow_lane_left", source=self._source)
+
+    def _weigh(self, now_s: float) -> None:
+        """What the source asks for on the slow lane is known as of now."""
+        if not self.is_slow or self._cost_s is None:
+            return
+        load = self._arrived * self._cost_s / max(now_s - self._reviewed_at_s, 1e-3)
+        self._load = load if self._load is None else (self._load + load) / 2
+        self._arrived, self._reviewed_at_s = 0, now_s
+
+    @property
+    def _is_light(self) -> bool:
+        return self._load is not None and self._load <= LIGHT and self.breaker.state is State.CLOSED
 
     async def _until_free(self) -> bool:
         """False: it takes too long until more may be in hand. A source that is slow meanwhile need not wait."""
@@ -158,6 +188,12 @@ class Share:
             return 1
         room = max(0, int((HOLD_S - spent_s) / self._cost_s))
         return 0 if room < wanted and self._cost_s >= HEAVY_S else room
+
+
+def fitting(costs_s: Iterable[float]) -> int:
+    """How many webhooks of these costs, one after the other, are done within `HOLD_S`; `LEAST_AT_ONCE` at least."""
+    ends_s = itertools.accumulate(costs_s)
+    return max(LEAST_AT_ONCE, sum(1 for _ in itertools.takewhile(lambda end_s: end_s <= HOLD_S, ends_s)))
 
 
 class Shares:

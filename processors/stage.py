@@ -106,7 +106,7 @@ class Stage:
             max_spans=config.processors.concurrency + SPANS_WAITING,
             commit_interval_s=config.processors.commit_interval_s,
             when_idle=[names.full(Topic.WEBHOOKS_REPLAY)],
-            one_by_one=[names.full(Topic.WEBHOOKS_SLOW)],
+            one_by_one={names.full(Topic.WEBHOOKS_SLOW): self._processor.slow_at_once},
         )
         await stack.enter_async_context(self._feeder.reader)
         log.info(

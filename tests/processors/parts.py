@@ -74,9 +74,9 @@ def webhook_record(
     )
 
 
-def slow_record(offset: int = 0) -> Record:
+def slow_record(offset: int = 0, source: str = "shop") -> Record:
     """The same on the slow lane."""
-    return on_slow_lane(webhook_record(offset))
+    return on_slow_lane(webhook_record(offset, source=source))
 
 
 def on_slow_lane(record: Record) -> Record:

@@ -15,9 +15,11 @@ from hookmill.records import NewRecord, Record
 from hookmill.registry import Function, Registry, Source, function_version
 from hookmill.topics import Topic
 from processors import hold, shares
+from processors.deferral import deferred
 from processors.processor import RecordProcessor
 from processors.runtimes.contract import Code, Invocation, Outcome, Status
 from processors.service import FunctionStage
+from processors.webhook import read_webhook
 from tests.processors.embedded import DEADLINE_S, EmbeddedLog
 from tests.processors.parts import (
     NAMES,
@@ -174,6 +176,19 @@ async def test_a_source_stays_slow_while_its_webhooks_wait_there(waited_s: float
     assert processor.shares.of("shop", "v1").is_slow == is_slow
 
 
+async def test_of_the_slow_lane_as_much_is_taken_at_once_as_fits_into_a_second() -> None:
+    processor = processor_of(lasting(0.0), KeepingSender())
+    backlog = [slow_record(offset) for offset in range(50)]
+
+    unknown = processor.slow_at_once(backlog)
+    processor.shares.of("shop", "v1").measure([Outcome(Status.OK, 62.5)])
+    known = processor.slow_at_once(backlog)
+    behind_others = processor.slow_at_once([*backlog[:10], slow_record(source="slow"), *backlog])
+    not_deployed = processor.slow_at_once([slow_record(source="gone")] * 50)
+
+    assert (unknown, known, behind_others, not_deployed) == (8, 16, 10, 8)
+
+
 class StuckPool(ScriptedPool):
     """A pool whose function of `slow` takes what it takes, and whose others answer at once."""
 
@@ -236,6 +251,24 @@ async def test_a_source_goes_to_the_slow_lane_holds_up_nobody_and_comes_back(
 
     assert went > 900
     assert len(await embedded.records(Topic.WEBHOOKS_SLOW)) == went
+    assert await embedded.uncommitted() == 0
+
+
+async def test_a_backlog_of_quick_webhooks_leaves_the_slow_lane_in_few_steps(tmp_path: Path) -> None:
+    """Eight at a time they would be 250."""
+    embedded = EmbeddedLog(tmp_path)
+    await embedded.prepare(SHOP_CODE, SHOP)
+    pool = ScriptedPool(lambda code, invocation: ok([TRACK]))
+    stage = FunctionStage(embedded.config, lambda config: pool)
+    backlog = [deferred(read_webhook(webhook_record(offset))) for offset in range(2_000)]
+    async with embedded.log.sender() as sender:
+        await sender.send(embedded.topic(Topic.WEBHOOKS_SLOW), backlog)
+
+    await stage.start()
+    await events_of(embedded, ["shop"], 2_000)
+    await stage.stop()
+
+    assert len(pool.calls) < 50
     assert await embedded.uncommitted() == 0
 
 

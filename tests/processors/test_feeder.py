@@ -94,8 +94,15 @@ class Bench:
             readers.append(ScriptedReader(listener))
             return readers[0]
 
-        self.feeder = Feeder(open_reader, max_spans=max_spans, commit_interval_s=0.001, one_by_one=["slow"])
+        self.feeder = Feeder(
+            open_reader, max_spans=max_spans, commit_interval_s=0.001, one_by_one={"slow": self.slow_part}
+        )
         self.reader = readers[0]
+        self.slow_parts = [8]
+        """How many records are handed out at once; the last one goes for all that follow."""
+
+    def slow_part(self, records: Sequence[Record]) -> int:
+        return self.slow_parts.pop(0) if len(self.slow_parts) > 1 else self.slow_parts[0]
 
     async def next_span(self) -> Span:
         async with asyncio.timeout(DEADLINE_S):
@@ -322,6 +329,21 @@ async def test_spans_of_a_slow_partition_are_small_and_come_one_after_the_other(
 
     assert [len(each.records) for each in (first, other, *rest)] == [8, 3, 8, 4]
     assert (paused, resumed, bench.reader.paused) == ({SLOW_A, SLOW_B}, {SLOW_A}, set())
+
+
+async def test_how_many_records_are_a_slow_span_is_asked_anew_for_each() -> None:
+    bench = Bench()
+    bench.slow_parts = [2, 5, 100]
+    bench.reader.script = [[long_span(SLOW_A, 20)]]
+
+    async with running(bench):
+        parts = []
+        for _ in range(3):
+            parts.append(await bench.begin_next_slow())
+            bench.finish(parts[-1])
+        await bench.committed({SLOW_A: 20})
+
+    assert [len(part.records) for part in parts] == [2, 5, 13]
 
 
 async def test_slow_spans_take_no_room_and_a_full_feeder_leaves_their_partitions_paused() -> None:

@@ -1,13 +1,15 @@
 """Shares of the main lane: what a source may hold, and when it goes to the slow lane and comes back."""
 
 import asyncio
+import math
+from collections.abc import Sequence
 
 import pytest
 from prometheus_client import REGISTRY
 
 from processors import shares as shares_module
 from processors.runtimes.contract import Outcome, Status
-from processors.shares import FIRST_STAY_S, LONGEST_STAY_S, Share, Shares
+from processors.shares import FIRST_STAY_S, LEAST_AT_ONCE, LONGEST_STAY_S, Share, Shares, fitting
 from tests.processors.parts import SHOP, SHOP_CODE, SLOW, SLOW_CODE, registry_of
 
 
@@ -166,6 +168,51 @@ async def test_a_source_whose_webhooks_have_waited_when_they_end_stays_for_longe
     share.review()
 
     assert (is_slow_after, share.is_slow) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("cost_s", "per_s", "is_slow"), [(0.001, 400, False), (0.001, 600, True), (0.9, 1, True)], ids=str
+)
+async def test_a_source_that_asks_for_little_comes_back_though_its_webhooks_wait(
+    cost_s: float, per_s: int, is_slow: bool
+) -> None:
+    """Half a runner is little. What waits there may wait behind others, or because the machine stood still."""
+    clock = Clock()
+    share = await proven(cost_s, clock)
+    share.fill("the machine stood still")
+
+    for _ in range(2 * round(FIRST_STAY_S)):
+        await share.take(per_s, 0.0)
+        clock.now_s += 1
+        share.review()
+        with share.on_slow_lane(lambda: 100.0):
+            pass
+
+    assert share.is_slow == is_slow
+
+
+async def test_a_source_whose_runners_are_gone_does_not_come_back_while_its_webhooks_wait() -> None:
+    clock = Clock()
+    share = await proven(0.001, clock)
+    share.fill("it has no runner")
+    share.breaker.failed("no runner")
+
+    for _ in range(2 * round(FIRST_STAY_S)):
+        clock.now_s += 1
+        share.review()
+        with share.on_slow_lane(lambda: 100.0):
+            pass
+
+    assert share.is_slow
+
+
+@pytest.mark.parametrize(
+    ("costs_s", "count"),
+    [([0.25] * 20, LEAST_AT_ONCE), ([0.0625] * 20, 16), ([0.001] * 20, 20), ([math.inf], LEAST_AT_ONCE)],
+    ids=str,
+)
+def test_so_many_webhooks_are_taken_at_once_as_a_second_has_time_for(costs_s: Sequence[float], count: int) -> None:
+    assert fitting(costs_s) == count
 
 
 async def test_stays_grow_while_the_source_fills_its_share_as_soon_as_it_is_back() -> None:
