@@ -111,7 +111,9 @@ class Feeder:
         self._release(span)
 
     async def assigned(self, partitions: Collection[TopicPartition]) -> None:
-        """See `RebalanceListener`."""
+        """See `RebalanceListener`. What was read of `partitions` when they were lost without notice does not count."""
+        for partition in partitions:
+            self._parts.pop(partition, None)
         self._tracker.assigned(partitions)
         log.info("partitions.assigned", partitions=_names(partitions))
 

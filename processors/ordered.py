@@ -98,6 +98,8 @@ class Ordered:
         left = [webhook for webhook in webhooks if self._is_held(webhook)]
         rest = [webhook for webhook in webhooks if not self._is_held(webhook)]
         spent_s = 0.0
+        if isinstance(deployed, Deployed):
+            self._share(deployed).arrived(len(webhooks))
         while rest and (count := await self._take(deployed, len(rest), spent_s)):
             try:
                 ran = await self._execution.run(deployed, rest[:count], batch)

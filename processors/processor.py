@@ -239,6 +239,7 @@ class RecordProcessor:
             await self._execution.settle(part.source, deployed, part.webhooks)
             return
         share = self.shares.of(part.source, deployed.function.version)
+        share.arrived(len(part.webhooks))
         webhooks = part.webhooks
         waiting: list[Webhook] = []
         spent_s = 0.0
@@ -258,10 +259,13 @@ class RecordProcessor:
         while webhooks:
             deployed = await self._deployments.find(part.source, part.version, part.newest_us)
             with self._on_slow_lane(deployed, webhooks[0]):
-                webhooks = (await self._execution.settle(part.source, deployed, webhooks)).waiting
-            if webhooks:
+                waiting = (await self._execution.settle(part.source, deployed, webhooks)).waiting
+            if len(waiting) < len(webhooks):
+                attempt = 0  # there are runners again: a few have tried them
+            else:
                 await self.hold.wait(attempt, f"no runner for source {part.source!r}")
                 attempt += 1
+            webhooks = waiting
 
     def _on_slow_lane(
         self, deployed: Deployed | Failure, first: Webhook, *, only_if_slow: bool = False

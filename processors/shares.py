@@ -63,10 +63,10 @@ class Share:
         self._changed = asyncio.Event()
         self._running_slowly = 0
         self._arrived = 0
-        """Webhooks that came by the main lane since the last review, while the source is on the slow one."""
+        """Webhooks that came since the last review."""
         self._load: float | None = None
-        """How many runners they would keep at work, a moving average; `None` before the first review."""
-        self._reviewed_at_s = 0.0
+        """How many runners they would keep at work, a moving average; `None` while nobody knows."""
+        self._reviewed_at_s = now_s()
         self._stay_s = FIRST_STAY_S
         self._full_at_s = 0.0
         self._back_at_s = float("-inf")
@@ -76,6 +76,10 @@ class Share:
         """It is known what webhooks of the source cost."""
         return self._cost_s is not None
 
+    def arrived(self, count: int) -> None:
+        """So many webhooks of the source have come, whatever becomes of them."""
+        self._arrived += count
+
     async def take(self, wanted: int, spent_s: float) -> int:
         """So many of the `wanted` webhooks are in hand from now on, until `give_back`; 0: the source has its share.
 
@@ -84,8 +88,6 @@ class Share:
         """
         if not await self._until_free():
             self.fill("its webhooks in hand take long")
-        if self.is_slow:
-            self._arrived += wanted
         count = min(wanted, self._room(wanted, spent_s))
         if not count and not self.is_slow:
             self.fill("its webhooks hold up a span")
@@ -121,14 +123,13 @@ class Share:
         again = now_s - self._back_at_s < self._stay_s
         self._stay_s = min(2 * self._stay_s, LONGEST_STAY_S) if again else FIRST_STAY_S
         self.is_slow = True
-        self._arrived, self._load, self._reviewed_at_s = 0, None, now_s
         self._changed.set()
         log.warning("source.slow_lane_entered", source=self._source, reason=reason, stay_s=self._stay_s)
 
     @contextlib.contextmanager
     def on_slow_lane(self, waited_s: Callable[[], float]) -> Iterator[None]:
         """Webhooks of the source run on the slow lane: meanwhile it does not come back, however long that takes, and
-        if they have waited there for `BACKLOG_S`, before or after, it stays, unless it is light."""
+        if they have waited there for `BACKLOG_S`, before or after, it stays. Neither holds for a light one."""
         self._stay_for(waited_s())
         self._running_slowly += 1
         try:
@@ -138,14 +139,15 @@ class Share:
             self._stay_for(waited_s())
 
     def _stay_for(self, waited_s: float) -> None:
-        if waited_s > BACKLOG_S and not self._is_light:
+        if waited_s > BACKLOG_S and not self.is_light:
             self.fill("its webhooks wait on the slow lane")
 
     def review(self) -> None:
         """The source is back on the main lane if it may. What it costs is to be seen again if only others ran it."""
         now_s = self._now_s()
         self._weigh(now_s)
-        if self.is_slow and not self._running_slowly and now_s - self._full_at_s >= self._stay_s:
+        may_leave = self.is_light or not self._running_slowly
+        if self.is_slow and may_leave and now_s - self._full_at_s >= self._stay_s:
             self.is_slow = False
             self._back_at_s = now_s
             if self._measured_at_s < self._full_at_s:
@@ -153,15 +155,15 @@ class Share:
             log.info("source.slow_lane_left", source=self._source)
 
     def _weigh(self, now_s: float) -> None:
-        """What the source asks for on the slow lane is known as of now."""
-        if not self.is_slow or self._cost_s is None:
-            return
-        load = self._arrived * self._cost_s / max(now_s - self._reviewed_at_s, 1e-3)
-        self._load = load if self._load is None else (self._load + load) / 2
+        """What the source asks for is known as of now."""
+        if self._cost_s is not None:
+            load = self._arrived * self._cost_s / max(now_s - self._reviewed_at_s, _LEAST_S)
+            self._load = load if self._load is None else (self._load + load) / 2
         self._arrived, self._reviewed_at_s = 0, now_s
 
     @property
-    def _is_light(self) -> bool:
+    def is_light(self) -> bool:
+        """It asks for little of its runners, and they are there."""
         return self._load is not None and self._load <= LIGHT and self.breaker.state is State.CLOSED
 
     async def _until_free(self) -> bool:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
@@ -187,6 +188,42 @@ async def test_of_the_slow_lane_as_much_is_taken_at_once_as_fits_into_a_second()
     not_deployed = processor.slow_at_once([slow_record(source="gone")] * 50)
 
     assert (unknown, known, behind_others, not_deployed) == (8, 16, 10, 8)
+
+
+async def test_the_slow_lane_goes_on_at_once_when_runners_are_there_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hold, "DELAYS_S", (0.0, 600.0))  # a second hold would take longer than a test may
+    tries = iter([True])
+    is_away = False
+
+    def script(code: Code, invocation: Invocation) -> Outcome:
+        return Outcome(Status.INFRA, 0.0) if is_away else ok([TRACK])
+
+    class AwayAtFirst(ScriptedPool):
+        async def run(self, code: Code, invocations: Sequence[Invocation]) -> Sequence[Outcome]:
+            nonlocal is_away
+            is_away = next(tries, False)
+            return await super().run(code, invocations)
+
+    sender, pool = KeepingSender(), AwayAtFirst(script)
+    async with asyncio.timeout(DEADLINE_S):
+        await processor_of(pool, sender).process(span_of(*map(slow_record, range(100))))
+
+    assert [len(invocations) for _, invocations in pool.calls] == [100, TRIAL, 100 - TRIAL]
+    assert len(sender.reports()) == 100
+
+
+@pytest.mark.parametrize("order_by", [None, "/key"])
+async def test_webhooks_count_for_what_a_source_asks_for_wherever_they_go(order_by: str | None) -> None:
+    source = msgspec.structs.replace(SHOP, order_by=order_by)
+    processor = processor_of(lasting(1.0), KeepingSender(), registry_of(SHOP_CODE, source))
+    share = processor.shares.of("shop", "v1")
+    share.measure([Outcome(Status.OK, 1_000.0)])
+    share.fill("full")
+
+    await processor.process(span_of(*(webhook_record(offset, key=b"k") for offset in range(500))))
+    share.review()
+
+    assert not share.is_light
 
 
 class StuckPool(ScriptedPool):

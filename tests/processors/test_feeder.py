@@ -331,6 +331,24 @@ async def test_spans_of_a_slow_partition_are_small_and_come_one_after_the_other(
     assert (paused, resumed, bench.reader.paused) == ({SLOW_A, SLOW_B}, {SLOW_A}, set())
 
 
+async def test_a_slow_partition_that_was_lost_without_notice_starts_afresh() -> None:
+    """The rest of what was read before must not let the position pass the part that nobody finished."""
+    bench = Bench()
+    bench.reader.script = [[long_span(SLOW_A, 20)]]
+
+    async with running(bench):
+        lost = await bench.begin_next_slow()
+        await bench.feeder.assigned([SLOW_A])
+        bench.feeder.end(lost)
+        bench.reader.paused.clear()
+        bench.reader.script = [[long_span(SLOW_A, 3)]]
+        again = await bench.begin_next_slow()
+        bench.finish(again)
+        await bench.committed({SLOW_A: 3})
+
+    assert len(again.records) == 3
+
+
 async def test_how_many_records_are_a_slow_span_is_asked_anew_for_each() -> None:
     bench = Bench()
     bench.slow_parts = [2, 5, 100]

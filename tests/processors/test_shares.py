@@ -182,13 +182,25 @@ async def test_a_source_that_asks_for_little_comes_back_though_its_webhooks_wait
     share.fill("the machine stood still")
 
     for _ in range(2 * round(FIRST_STAY_S)):
-        await share.take(per_s, 0.0)
+        share.arrived(per_s)
         clock.now_s += 1
         share.review()
         with share.on_slow_lane(lambda: 100.0):
             pass
 
     assert share.is_slow == is_slow
+
+
+async def test_a_source_that_asks_for_little_comes_back_in_the_middle_of_its_webhooks() -> None:
+    clock = Clock()
+    share = await proven(0.1, clock)
+    share.fill("the machine stood still")
+    with share.on_slow_lane(lambda: 100.0):
+        clock.now_s += FIRST_STAY_S
+        share.arrived(1)
+        share.review()
+
+        assert not share.is_slow
 
 
 async def test_a_source_whose_runners_are_gone_does_not_come_back_while_its_webhooks_wait() -> None:

@@ -105,8 +105,8 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka is
 
     async def on_partitions_assigned(self, assigned: Collection[tuple[str, int]]) -> None:
         """Called by aiokafka when the group has shared its partitions."""
-        self._joined()
         try:
+            self._joined()
             await self.gain([TopicPartition(*partition) for partition in assigned])
         except Exception as error:  # kept for `poll`, which raises it
             self._failure = error
