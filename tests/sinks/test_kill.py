@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import math
 import random
 import sqlite3
 import subprocess
@@ -28,8 +27,12 @@ pytestmark = pytest.mark.kills
 SEED = 20_261_123
 RECORDS = 12_000
 OBJECTS = 3_000
+BATCHES = 2 * RECORDS // CONFIG.batch_records
+"""Of events and of objects, all of them full."""
 PART = 2_000
 DEADLINE_S = 60.0
+
+WRITTEN = b"batch.written"
 
 Condition = Callable[[bytes], bool]
 """About what a worker has logged."""
@@ -47,19 +50,24 @@ async def test_killed_workers_lose_and_double_nothing(tmp_path: Path, kind: str,
     await send(tmp_path, 0, RECORDS)
     chance = random.Random(SEED)
     seen = [0]
+    written: list[int] = []
 
     for _ in range(kills):
-        batches_left = math.ceil((RECORDS - seen[-1]) / CONFIG.batch_records)
-        if not batches_left:
-            break  # on a busy machine a kill comes late
-        batches = min(chance.randrange(1, 2 + 20 // kills), batches_left)
-        await _run_until(kind, tmp_path, has_written(batches), chance.uniform(0, 0.1))
+        # A kill may come late, and may hide that a batch was written.
+        batches_left = BATCHES - sum(written) - len(written)
+        if batches_left < 1:
+            break
+        batches, more_s = min(chance.randrange(1, 2 + 20 // kills), batches_left), chance.uniform(0, 0.1)
+        if not written:
+            batches, more_s = 1, 0.0  # on a fast machine everything would be written by then
+        log = await _run_until(kind, tmp_path, has_written(batches), more_s)
+        written.append(log.count(WRITTEN))
         seen.append(len(rows(kind, tmp_path, "paid")))
     async with running([last := worker(kind, tmp_path)]):
         await drained(last)
 
     assert seen == sorted(seen)
-    assert any(0 < count < RECORDS for count in seen)  # kills came in the middle
+    assert 0 < written[0] < BATCHES  # a kill came in the middle
     check(kind, tmp_path, RECORDS)
 
 
@@ -84,7 +92,7 @@ async def test_workers_killed_in_merges_lose_and_double_nothing(tmp_path: Path, 
 
 def has_written(batches: int) -> Condition:
     """The worker has written so many batches."""
-    return lambda log: log.count(b"batch.written") >= batches
+    return lambda log: log.count(WRITTEN) >= batches
 
 
 def merges_anew(folder: Path) -> Condition:
@@ -122,8 +130,9 @@ def check(kind: str, folder: Path, behind: int) -> None:
     )
 
 
-async def _run_until(kind: str, folder: Path, condition: Condition, more_s: float) -> None:
-    """A worker process ran until the condition held of what it had logged, and then a little, and was killed."""
+async def _run_until(kind: str, folder: Path, condition: Condition, more_s: float) -> bytes:
+    """A worker process ran until the condition held of what it had logged, and then a little, and was killed. Returns
+    what it had logged by then."""
     command = [sys.executable, "-m", "tests.sinks.worker_process", kind, str(folder)]
     output = folder / "output"
     with (
@@ -138,6 +147,7 @@ async def _run_until(kind: str, folder: Path, condition: Condition, more_s: floa
                 await asyncio.sleep(more_s)
         finally:
             process.kill()
+    return output.read_bytes()
 
 
 def rows(kind: str, folder: Path, table: str) -> dict[str, dict[str, Any]]:
