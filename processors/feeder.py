@@ -112,8 +112,7 @@ class Feeder:
 
     async def assigned(self, partitions: Collection[TopicPartition]) -> None:
         """See `RebalanceListener`. What was read of `partitions` when they were lost without notice does not count."""
-        for partition in partitions:
-            self._parts.pop(partition, None)
+        self._forget(partitions)
         self._tracker.assigned(partitions)
         log.info("partitions.assigned", partitions=_names(partitions))
 

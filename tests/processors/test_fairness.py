@@ -192,19 +192,11 @@ async def test_of_the_slow_lane_as_much_is_taken_at_once_as_fits_into_a_second()
 
 async def test_the_slow_lane_goes_on_at_once_when_runners_are_there_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hold, "DELAYS_S", (0.0, 600.0))  # a second hold would take longer than a test may
-    tries = iter([True])
-    is_away = False
 
     def script(code: Code, invocation: Invocation) -> Outcome:
-        return Outcome(Status.INFRA, 0.0) if is_away else ok([TRACK])
+        return Outcome(Status.INFRA, 0.0) if len(pool.calls) == 1 else ok([TRACK])
 
-    class AwayAtFirst(ScriptedPool):
-        async def run(self, code: Code, invocations: Sequence[Invocation]) -> Sequence[Outcome]:
-            nonlocal is_away
-            is_away = next(tries, False)
-            return await super().run(code, invocations)
-
-    sender, pool = KeepingSender(), AwayAtFirst(script)
+    sender, pool = KeepingSender(), ScriptedPool(script)
     async with asyncio.timeout(DEADLINE_S):
         await processor_of(pool, sender).process(span_of(*map(slow_record, range(100))))
 

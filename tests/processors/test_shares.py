@@ -181,14 +181,19 @@ async def test_a_source_that_asks_for_little_comes_back_though_its_webhooks_wait
     share = await proven(cost_s, clock)
     share.fill("the machine stood still")
 
+    work_on_a_backlog(share, clock, per_s)
+
+    assert share.is_slow == is_slow
+
+
+def work_on_a_backlog(share: Share, clock: Clock, per_s: int) -> None:
+    """For two stays, while so many more webhooks come."""
     for _ in range(2 * round(FIRST_STAY_S)):
         share.arrived(per_s)
         clock.now_s += 1
         share.review()
         with share.on_slow_lane(lambda: 100.0):
             pass
-
-    assert share.is_slow == is_slow
 
 
 async def test_a_source_that_asks_for_little_comes_back_in_the_middle_of_its_webhooks() -> None:
@@ -209,11 +214,7 @@ async def test_a_source_whose_runners_are_gone_does_not_come_back_while_its_webh
     share.fill("it has no runner")
     share.breaker.failed("no runner")
 
-    for _ in range(2 * round(FIRST_STAY_S)):
-        clock.now_s += 1
-        share.review()
-        with share.on_slow_lane(lambda: 100.0):
-            pass
+    work_on_a_backlog(share, clock, 0)
 
     assert share.is_slow
 
