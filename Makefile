@@ -34,7 +34,8 @@ test-nightly: $(CLICKHOUSE) $(S3)/.installed ## Run the long trials: 200 kills o
 	$(BIN)/python -m pytest -m nightly
 
 faults: $(DEV) ## Run the fault trials in short: kills, freezes, restarts, outages; prints the figure of each row
-	$(BIN)/python -m pytest -m faults -rP -n 2 tests
+	$(BIN)/python -m pytest -m "faults and not quiet" -rP -n $(WORKERS) --maxschedchunk 1 tests
+	$(BIN)/python -m pytest -m "faults and quiet" -rP -n 2 --maxschedchunk 1 tests
 
 faults-long: $(DEV) ## Run the fault trials in full, for hours
 	$(BIN)/python -m pytest -m faults_long -rP tests

@@ -18,8 +18,8 @@ RATE = 100.0
 WORKERS = 2
 _BETWEEN_S = 2.0
 
-SHORT = pytest.param([5.0, 15.0], marks=[pytest.mark.faults, pytest.mark.timeout(600)])
-"""The second is longer than a lease of the embedded log (5 s) and a session of Kafka (12 s)."""
+SHORT = pytest.param([5.0, 15.0, 15.0], marks=[pytest.mark.faults, pytest.mark.timeout(600)])
+"""The second and third are longer than a lease of the embedded log (5 s) and a session of Kafka (12 s)."""
 FULL = pytest.param([5.0, 30.0, 90.0] * 20, marks=[pytest.mark.faults_long, pytest.mark.timeout(7_200)])
 
 

@@ -85,7 +85,7 @@ class Story:
 @pytest.mark.parametrize(
     ("seeds", "objects"),
     [
-        pytest.param(1, 500, marks=[pytest.mark.faults, pytest.mark.timeout(300)]),
+        pytest.param(5, 500, marks=[pytest.mark.faults, pytest.mark.timeout(600)]),
         pytest.param(100, 500, marks=[pytest.mark.faults_long, pytest.mark.timeout(7_200)]),
         pytest.param(1, 50_000, marks=[pytest.mark.faults_long, pytest.mark.timeout(7_200)]),
     ],

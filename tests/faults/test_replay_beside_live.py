@@ -5,6 +5,8 @@ import json
 import time
 from pathlib import Path
 
+import pytest
+
 from hookmill.lifecycle import running
 from hookmill.records import NewRecord
 from hookmill.registry import Function, Source, function_version, publish
@@ -18,6 +20,8 @@ from tests.processors.parts import webhook_headers
 from tests.redelivery.installation import Installation, install
 from tests.redelivery.pipeline import passed
 from tests.sinks.database import query
+
+pytestmark = pytest.mark.quiet
 
 CODE = """
 async def on_request(request, settings):

@@ -18,7 +18,7 @@ MOST_EXIT_S = 25.0
 MOST_REPEATED = 0.005
 
 
-@trials("rounds", short=1, full=50, deadline_s=7_200)
+@trials("rounds", short=3, full=50, deadline_s=7_200)
 async def test_workers_restarted_in_turn_hand_over_what_they_have(
     tmp_path: Path, engine: str | None, seed: int, rounds: int
 ) -> None:

@@ -14,6 +14,8 @@ from tests.postgres_server import PASSWORD, PASSWORD_ENV, PostgresServer
 from tests.redelivery.installation import install
 from tests.sinks.database import query
 
+pytestmark = pytest.mark.quiet
+
 RATE = 50
 BEFORE_S = 10.0
 BACKLOG = 20_000

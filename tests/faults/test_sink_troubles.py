@@ -19,6 +19,8 @@ from tests.postgres_server import PASSWORD_ENV, Database, PostgresServer
 from tests.redelivery.installation import install
 from tests.sinks.destination import Answer, Destination, Request, accept, answering
 
+pytestmark = pytest.mark.quiet
+
 RATE = 50
 PHASE_S = 3.0
 SECRET_ENV = "WEBHOOK_SECRET"
