@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from tests.faults.mill import Mill
 from tests.faults.workload import now_ms
 
+EVERY_S, SHORT_EVERY_S = (5.0, 20.0), (5.0, 8.0)
+"""Between two kills, in the full and in the short form."""
+
 
 @dataclass
 class Killed:

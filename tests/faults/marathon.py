@@ -21,7 +21,7 @@ from pathlib import Path
 
 from console.broker import LocalKafka
 from tests.faults.checker import Findings, check
-from tests.faults.kills import Killed, kills
+from tests.faults.kills import EVERY_S, Killed, kills
 from tests.faults.ledger import Ledger
 from tests.faults.load import load
 from tests.faults.mill import Mill, install_mill
@@ -29,7 +29,6 @@ from tests.faults.repeats import Repeats, count_repeats
 from tests.faults.workload import Workload
 
 VICTIMS = ("ingest", "process-1", "process-2", "sink", "mover")
-EVERY_S = (5.0, 20.0)
 DELAYS_S = (1.0, 2.0, 5.0, 30.0, 100.0)
 SHORT_DELAYS_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 _PATIENCE = 0.85

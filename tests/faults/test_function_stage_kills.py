@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.faults.checker import check
-from tests.faults.kills import kills
+from tests.faults.kills import EVERY_S, SHORT_EVERY_S, kills
 from tests.faults.ledger import Ledger
 from tests.faults.load import load
 from tests.faults.mill import install_mill
@@ -11,7 +11,6 @@ from tests.faults.repeats import count_repeats
 from tests.faults.trials import trials
 from tests.faults.workload import Workload
 
-EVERY_S, SHORT_EVERY_S = (5.0, 20.0), (5.0, 8.0)
 SHORT = 10
 SOURCES = 4
 RATE = 100.0

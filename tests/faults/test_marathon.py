@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from tests.faults.marathon import DELAYS_S, EVERY_S, SHORT_DELAYS_S, Marathon, run
+from tests.faults.kills import EVERY_S, SHORT_EVERY_S
+from tests.faults.marathon import DELAYS_S, SHORT_DELAYS_S, Marathon, run
 from tests.faults.trials import trials
 
 
@@ -16,7 +17,7 @@ async def test_kills_of_every_stage_lose_and_double_nothing(
         kills=kills,
         seed=seed,
         rate=1_000,
-        every_s=(5, 8) if is_short else EVERY_S,
+        every_s=SHORT_EVERY_S if is_short else EVERY_S,
         delays_s=SHORT_DELAYS_S if is_short else DELAYS_S,
     )
 

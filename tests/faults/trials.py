@@ -1,5 +1,6 @@
-"""How often a row tries: the full figure in `make faults-long`, in `make faults` a tenth of it, on both logs together.
+"""How often a row tries: in `make faults-long` the full figure, in `make faults` a tenth, on each log or on both.
 
+The loads of rows 1, 7, 30 and of the main figure are smaller than a tenth in short.
 Rows 15 and 21 try a fiftieth there: what they do is start processes, and a tenth would keep two processors busy for
 four minutes more.
 """
