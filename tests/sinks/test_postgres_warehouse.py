@@ -369,6 +369,38 @@ async def test_rows_that_a_constraint_refuses_are_named_and_the_others_stay(data
     assert len(database.rows("pipedrive", "deals")) == 18
 
 
+PAUSED_INDEX = (
+    """CREATE FUNCTION public.paused(text) RETURNS text IMMUTABLE LANGUAGE plpgsql
+    AS 'BEGIN PERFORM pg_advisory_xact_lock(1); RETURN $1; END'""",
+    "ALTER TABLE pipedrive.deals__history DROP CONSTRAINT deals__history_pkey",
+    "ALTER TABLE pipedrive.deals__history DROP CONSTRAINT deals__history__object_id_id_key",
+    "CREATE INDEX ON pipedrive.deals__history (public.paused(id))",
+    "ALTER TABLE pipedrive.deals__history ADD PRIMARY KEY (id), ADD UNIQUE (_object_id, id)",
+)
+"""A row waits for the advisory lock 1 after its id was not found and before the unique indexes, made later, have it."""
+
+
+async def test_a_row_of_a_history_that_two_workers_write_at_once_is_not_refused(database: Database) -> None:
+    message = write("1", 1, {"a": 1})
+    async with PostgresWarehouse(database.address(), Rules(history=True)) as sink:
+        await sink.write([message])
+        for statement in PAUSED_INDEX:
+            database.query(statement)
+        with database.server.connect(database.name) as other:
+            other.execute("SELECT pg_advisory_lock(1)")
+            (row,) = other.execute("DELETE FROM pipedrive.deals__history RETURNING id, _object_id").fetchall()
+            again = asyncio.create_task(sink.write([message]))
+            async with asyncio.timeout(30):
+                while not database.query("SELECT 1 FROM pg_locks WHERE NOT granted"):
+                    await asyncio.sleep(0.05)
+            other.execute("INSERT INTO pipedrive.deals__history (id, _object_id) VALUES (%s, %s)", row)
+            other.execute("SELECT pg_advisory_unlock(1)")
+
+        await again
+
+    assert database.query("SELECT id, _object_id FROM pipedrive.deals__history") == [row]
+
+
 async def test_a_batch_of_refused_rows_is_told_in_parts(database: Database) -> None:
     """As the worker does it: what is refused is taken out, the rest is written again."""
     batch: list[Message] = [write(str(n), 1, {"v": n}) for n in range(400)]

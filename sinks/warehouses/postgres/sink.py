@@ -55,7 +55,9 @@ class PostgresWarehouse:
     changes by others of us (a shared advisory lock), a change is made with it locked for everybody (an exclusive one).
     Rows are not locked while they are merged: an update holds only where the row still has the versions that were read,
     and a batch that finds one changed is written again. That a row which is not there stays so, cannot be told this
-    way, so a batch that deletes objects is written with nobody else writing.
+    way, so a batch that deletes objects is written with nobody else writing. `ON CONFLICT (id)` is silent about the key
+    alone: a row that two of us insert at once can violate another unique index (of a history, of the user's), so a row
+    is only refused for that when nobody else writes.
     """
 
     def __init__(self, address: Address, rules: Rules = DEFAULT) -> None:
@@ -151,6 +153,10 @@ class PostgresWarehouse:
                 self._change_schema(batch, short.misfits)
             except (Overtaken, psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
                 lock = _EXCLUSIVE  # nobody of us is faster then
+            except psycopg.errors.UniqueViolation:
+                if lock == _EXCLUSIVE:
+                    raise
+                lock = _EXCLUSIVE
         raise SinkUnavailable(f"PostgreSQL warehouse {self._address}: others change the same rows all the time.")
 
     def _write_rows(self, batch: Sequence[Message]) -> None:
