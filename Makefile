@@ -34,11 +34,11 @@ test-nightly: $(CLICKHOUSE) $(S3)/.installed ## Run the long trials: 200 kills o
 	$(BIN)/python -m pytest -m nightly
 
 faults: $(DEV) ## Run the fault trials in short: kills, freezes, restarts, outages; prints the figure of each row
-	$(BIN)/python -m pytest -m "faults and not quiet" -rP -n $(WORKERS) --maxschedchunk 1 tests
-	$(BIN)/python -m pytest -m "faults and quiet" -rP -n 2 --maxschedchunk 1 tests
+	$(BIN)/python -m pytest -m "faults and not quiet" -rP -n $(WORKERS) --maxschedchunk 1 tests/faults
+	$(BIN)/python -m pytest -m "faults and quiet" -rP -n 2 --maxschedchunk 1 tests/faults
 
 faults-long: $(DEV) ## Run the fault trials in full, for hours
-	$(BIN)/python -m pytest -m faults_long -rP tests
+	$(BIN)/python -m pytest -m faults_long -rP tests/faults
 
 check: $(DEV) ## Lint, types, import rules
 	$(BIN)/ruff format --check .

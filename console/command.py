@@ -1,6 +1,7 @@
 """What commands share: the options of all of them, and the event loop they run on."""
 
 import asyncio
+import gc
 import sys
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -56,5 +57,8 @@ def is_confirmed(question: str) -> bool:
 
 def run_async(work: Coroutine[Any, Any, T]) -> T:
     """What the work returns or raises."""
+    if not gc.isenabled():  # by `console.main`: now there will be garbage, but not in what is loaded
+        gc.freeze()
+        gc.enable()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(work)

@@ -51,9 +51,10 @@ def pytest_configure_node(node: Any) -> None:
         with contextlib.ExitStack() as stack:
             broker = _new_kafka(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hookmill-tests-"))))
             try:
-                stack.enter_context(broker)
+                broker.start()
             except ConfigError:
                 return  # a worker that needs one will say why there is none
+            stack.callback(broker.kill)  # nobody needs what is on it any more
             config.stash[_SHARED_KAFKA] = broker.bootstrap_servers
             config.add_cleanup(stack.pop_all().close)
     node.workerinput["kafka_bootstrap"] = config.stash[_SHARED_KAFKA]
@@ -74,7 +75,7 @@ def kafka_bootstrap(request: pytest.FixtureRequest, tmp_path_factory: pytest.Tem
     try:
         yield broker.bootstrap_servers
     finally:
-        broker.stop()
+        broker.kill()
 
 
 def _new_kafka(folder: Path) -> LocalKafka:

@@ -37,7 +37,7 @@ def test_what_is_copied_builds_the_package_with_its_command(tmp_path: Path) -> N
     with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
         names = wheel.namelist()
         entry_points = wheel.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
-    assert "hookmill = console.cli:main" in entry_points
+    assert "hookmill = console.main:main" in entry_points
     shipped = {str(path.relative_to(ROOT)) for package in packages() for path in code_of(ROOT / package)}
     assert shipped - set(names) == set()
 

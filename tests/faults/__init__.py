@@ -10,6 +10,7 @@
 | `outages` | a load that lasts as long as its test, until when webhooks are accepted again, and how long none was |
 | `usage` | memory and descriptors of a process |
 | `kills` | kills in random turn while something runs |
+| `points`, `doomed` | named points at which a process ends, and the program that does |
 | `checker` | joins ledger, warehouse, dead letters and books; names what is lost, doubled, invented or different |
 | `repeats` | how much work was done more than once, and when it stood still, from the log |
 
@@ -29,7 +30,7 @@ A row is a test like this one:
         assert not findings.problems
         print(f"row 2: {done.kills} kills, {findings.figures}")
 
-`engine` and `seed` are fixtures: the test runs on the embedded log and on Kafka, and prints its seed;
+`engine`, `seed` and `is_short` are fixtures: the test runs on the embedded log and on Kafka, and prints its seed;
 `TEST_SEED` repeats one. Put the figure that the row reached last, in a line that begins with the row's number:
 `make faults` shows these lines. Short forms carry `faults`, full ones `faults_long` (see the Makefile).
 """

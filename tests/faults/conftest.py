@@ -1,4 +1,4 @@
-"""What rows share: the log they run on."""
+"""What rows share: the log they run on, and whether they run in short."""
 
 import pytest
 
@@ -10,3 +10,9 @@ def engine(request: pytest.FixtureRequest) -> str | None:
         return None
     address: str = request.getfixturevalue("kafka_bootstrap")
     return address
+
+
+@pytest.fixture
+def is_short(request: pytest.FixtureRequest) -> bool:
+    """Whether the test is of `make faults`: then the load may be smaller, and what is rare come more often."""
+    return request.node.get_closest_marker("faults") is not None

@@ -1,4 +1,4 @@
-"""A stage that ends at a named point: `python -m tests.faults.points <point> <seconds> <command> ...` runs `hookmill`.
+"""Named points between two steps of a stage, or within one, and how a process ends there (`tests.faults.doomed`).
 
 The process is gone (`os._exit`) when it comes to the point so long after it first did, as if killed exactly there. The
 points are put around methods from outside; what is shipped knows nothing of them. The point `poison` is none: there,
@@ -8,28 +8,22 @@ each webhook of that fate makes the function stage fail with an error that nobod
 import asyncio
 import functools
 import os
+import pkgutil
 import random
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from console.cli import main
-from hookmill.log.kafka.reader import KafkaReader
-from hookmill.log.kafka.sender import KafkaSender
-from hookmill.log.sqlite.reader import SqliteReader
-from hookmill.log.sqlite.sender import SqliteSender
-from processors import execution
-from processors.feeder import Feeder
-from processors.processor import RecordProcessor
-from processors.webhook import Webhook, read_invocation
-from sinks.warehouses.sqlite.sink import SqliteWarehouse
-
 EXIT_CODE: Final = 70
 POISON: Final = "poison"
 
-_SENDERS: Final = (SqliteSender, KafkaSender)
-_READERS: Final = (SqliteReader, KafkaReader)
+_SENDERS: Final = ("hookmill.log.sqlite.sender:SqliteSender", "hookmill.log.kafka.sender:KafkaSender")
+_READERS: Final = ("hookmill.log.sqlite.reader:SqliteReader", "hookmill.log.kafka.reader:KafkaReader")
+_PROCESSOR: Final = ("processors.processor:RecordProcessor",)
+_FEEDER: Final = ("processors.feeder:Feeder",)
+_WAREHOUSE: Final = ("sinks.warehouses.sqlite.sink:SqliteWarehouse",)
+"""By name: a stage loads no other stage's."""
+
 _WITHIN_S: Final = 0.004
 """How far into a method its middle may be: from before the first write to after the last, on an idle machine."""
 
@@ -97,40 +91,40 @@ POINTS: Final = {
     "before-send": (before, _SENDERS, "send"),
     "during-send": (during, _SENDERS, "send"),
     "after-send": (after, _SENDERS, "send"),
-    "outputs-stored": (after, (RecordProcessor,), "process"),
+    "outputs-stored": (after, _PROCESSOR, "process"),
     "before-commit": (before, _READERS, "commit"),
     "during-commit": (during, _READERS, "commit"),
     "after-commit": (after, _READERS, "commit"),
-    "assigned": (after, (Feeder,), "assigned"),
-    "revoke-begins": (before, (Feeder,), "revoked"),
-    "during-revoke": (during, (Feeder,), "revoked"),
-    "revoke-ends": (after, (Feeder,), "revoked"),
-    "during-write": (during, (SqliteWarehouse,), "write"),
-    "rows-written": (after, (SqliteWarehouse,), "write"),
+    "assigned": (after, _FEEDER, "assigned"),
+    "revoke-begins": (before, _FEEDER, "revoked"),
+    "during-revoke": (during, _FEEDER, "revoked"),
+    "revoke-ends": (after, _FEEDER, "revoked"),
+    "during-write": (during, _WAREHOUSE, "write"),
+    "rows-written": (after, _WAREHOUSE, "write"),
 }
 """Where, by name. Only the function stage has `outputs-stored`, `assigned` and the revokes, the sink the last two."""
-
-
-def _fail_on_poison(webhook: Webhook) -> Any:
-    if b'"fate":"poison"' in (webhook.record.value or b""):
-        raise RuntimeError("a bug that the test put here")
-    return read_invocation(webhook)
 
 
 def arm(point: str, after_s: float) -> None:
     """The process will end at the point."""
     if point == POISON:
-        assert execution.read_invocation is read_invocation, "the bug has to go where webhooks are read now"
-        execution.read_invocation = _fail_on_poison
+        _poison()
         return
     wrap, classes, method = POINTS[point]
     countdown = Countdown(after_s)
-    for each in classes:
+    for name in classes:
+        each = pkgutil.resolve_name(name)
         setattr(each, method, wrap(getattr(each, method), countdown))
 
 
-if __name__ == "__main__":
-    _, point, after_s, *arguments = sys.argv
-    arm(point, float(after_s))
-    sys.argv = ["hookmill", *arguments]
-    main()
+def _poison() -> None:
+    from processors import execution
+    from processors.webhook import Webhook, read_invocation
+
+    def fail_on_poison(webhook: Webhook) -> Any:
+        if b'"fate":"poison"' in (webhook.record.value or b""):
+            raise RuntimeError("a bug that the test put here")
+        return read_invocation(webhook)
+
+    assert execution.read_invocation is read_invocation, "the bug has to go where webhooks are read now"
+    execution.read_invocation = fail_on_poison

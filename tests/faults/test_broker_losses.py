@@ -25,7 +25,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
 ]
 
-RATE = 50.0
+RATE, SHORT_RATE = 50.0, 20.0
 BETWEEN = 50
 """Webhooks accepted before each loss."""
 KINDS = ("leader stopped", "leader killed", "any killed", "rolling restart")
@@ -49,7 +49,7 @@ async def install(tmp_path: Path, cluster: KafkaCluster, seed: int) -> Mill:
 
 @trials("losses", short=5, full=50, deadline_s=7_200)
 async def test_while_two_of_three_brokers_are_there_webhooks_are_accepted_after_a_short_pause(
-    tmp_path: Path, cluster: KafkaCluster, seed: int, losses: int
+    tmp_path: Path, cluster: KafkaCluster, seed: int, losses: int, is_short: bool
 ) -> None:
     """Every kind of loss in turn, of brokers by chance; the next comes when all copies are in sync again."""
     mill = await install(tmp_path, cluster, seed)
@@ -57,7 +57,7 @@ async def test_while_two_of_three_brokers_are_there_webhooks_are_accepted_after_
     kinds: Counter[str] = Counter()
 
     with mill.running(), Ledger(tmp_path / "ledger") as ledger:
-        async with loading(mill, ledger, rate=RATE) as progress:
+        async with loading(mill, ledger, rate=SHORT_RATE if is_short else RATE) as progress:
             for number in range(losses):
                 await progress.accepted(BETWEEN)
                 kind = KINDS[number % len(KINDS)]
@@ -88,13 +88,13 @@ async def lose(cluster: KafkaCluster, mill: Mill, progress: Progress, kind: str,
 
 @trials("times", short=2, full=20, deadline_s=7_200)
 async def test_nothing_accepted_is_lost_when_all_brokers_are_killed_at_once(
-    tmp_path: Path, cluster: KafkaCluster, seed: int, times: int
+    tmp_path: Path, cluster: KafkaCluster, seed: int, times: int, is_short: bool
 ) -> None:
     mill = await install(tmp_path, cluster, seed)
     back_s = []
 
     with mill.running(), Ledger(tmp_path / "ledger") as ledger:
-        async with loading(mill, ledger, rate=RATE) as progress:
+        async with loading(mill, ledger, rate=SHORT_RATE if is_short else RATE) as progress:
             for _ in range(times):
                 await progress.accepted(BETWEEN)
                 await asyncio.to_thread(cluster.kill_all)

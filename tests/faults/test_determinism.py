@@ -65,7 +65,7 @@ def webhook(number: int, chance: random.Random) -> NewRecord:
     )
 
 
-@trials("count", short=2, full=20, deadline_s=1_800)
+@trials("count", short=1, full=20, deadline_s=1_800)
 async def test_the_same_webhooks_make_the_same_bytes_and_ids_again(
     tmp_path: Path, engine: str | None, seed: int, count: int
 ) -> None:

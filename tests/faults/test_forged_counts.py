@@ -51,7 +51,7 @@ def webhook(number: int) -> NewRecord:
     return NewRecord(b"%d" % number, headers=(*plain, *((headers.DELIVERY_COUNT, count) for count in forged)))
 
 
-@trials("count", short=1_000, full=10_000, deadline_s=900)
+@trials("count", short=500, full=10_000, deadline_s=900)
 async def test_a_webhook_with_a_forged_count_ends_after_six_deliveries_at_most(
     tmp_path: Path, engine: str | None, count: int
 ) -> None:

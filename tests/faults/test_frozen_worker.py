@@ -14,7 +14,7 @@ from tests.faults.repeats import count_repeats
 from tests.faults.workload import Workload
 
 SOURCES = 4
-RATE = 100.0
+RATE, SHORT_RATE = 100.0, 50.0
 WORKERS = 2
 _BETWEEN_S = 2.0
 
@@ -25,7 +25,7 @@ FULL = pytest.param([5.0, 30.0, 90.0] * 20, marks=[pytest.mark.faults_long, pyte
 
 @pytest.mark.parametrize("freezes_s", [SHORT, FULL])
 async def test_a_worker_that_was_frozen_doubles_nothing_and_turns_no_object_back(
-    tmp_path: Path, engine: str | None, seed: int, freezes_s: list[float]
+    tmp_path: Path, engine: str | None, seed: int, freezes_s: list[float], is_short: bool
 ) -> None:
     mill = await install_mill(
         tmp_path, engine, Workload(seed, webhooks=1_000_000, sources=SOURCES, objects=2_000), workers=WORKERS
@@ -33,7 +33,7 @@ async def test_a_worker_that_was_frozen_doubles_nothing_and_turns_no_object_back
 
     with mill.running(), Ledger(tmp_path / "ledger") as ledger:
         freezing = asyncio.create_task(_freeze(mill, freezes_s))
-        await load(mill, ledger, rate=RATE, is_over=freezing.done)
+        await load(mill, ledger, rate=SHORT_RATE if is_short else RATE, is_over=freezing.done)
         await freezing
         await mill.settled(ledger)
         refused = mill.processes["process-1"].stderr.count("commit.refused")

@@ -11,23 +11,22 @@ from tests.faults.repeats import count_repeats
 from tests.faults.trials import trials
 from tests.faults.workload import Workload
 
-SHORT = 10
 SOURCES = 4
-RATE = 100.0
+RATE, SHORT_RATE = 100.0, 50.0
 MOST_REPEATS = 5_000
 MOST_RECOVERY_S = 20.0
 
 
-@trials("count", short=SHORT, full=200, deadline_s=7_200)
+@trials("count", short=10, full=200, deadline_s=7_200)
 async def test_nothing_is_lost_by_a_worker_that_is_killed_and_little_is_done_again(
-    tmp_path: Path, engine: str | None, seed: int, count: int
+    tmp_path: Path, engine: str | None, seed: int, count: int, is_short: bool
 ) -> None:
-    every_s = EVERY_S if count > SHORT else SHORT_EVERY_S
+    every_s, rate = (SHORT_EVERY_S, SHORT_RATE) if is_short else (EVERY_S, RATE)
     mill = await install_mill(tmp_path, engine, Workload(seed, webhooks=1_000_000, sources=SOURCES))
 
     with mill.running(), Ledger(tmp_path / "ledger") as ledger:
         async with kills(mill, ["process-1"], seed, every_s=every_s) as done:
-            await load(mill, ledger, rate=RATE, is_over=lambda: done.kills >= count)
+            await load(mill, ledger, rate=rate, is_over=lambda: done.kills >= count)
         await mill.settled(ledger)
         await mill.stop()
 

@@ -65,7 +65,7 @@ def impatient(config: Config) -> Config:
     return config.model_copy(update={"retry": RetryConfig(delays_s=DELAYS_S)})
 
 
-@trials("count", short=1_000, full=10_000, deadline_s=1_200)
+@trials("count", short=500, full=10_000, deadline_s=1_200)
 async def test_every_webhook_is_delivered_as_often_as_it_takes_after_the_delays_of_the_ladder(
     tmp_path: Path, engine: str | None, count: int
 ) -> None:

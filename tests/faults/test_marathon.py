@@ -7,11 +7,10 @@ from tests.faults.marathon import DELAYS_S, SHORT_DELAYS_S, Marathon, run
 from tests.faults.trials import trials
 
 
-@trials("kills", short=4, full=200, deadline_s=14_400)
+@trials("kills", short=2, full=200, deadline_s=14_400)
 async def test_kills_of_every_stage_lose_and_double_nothing(
-    tmp_path: Path, engine: str | None, seed: int, kills: int
+    tmp_path: Path, engine: str | None, seed: int, kills: int, is_short: bool
 ) -> None:
-    is_short = kills < 200
     marathon = Marathon(
         webhooks=kills * 5_000,
         kills=kills,

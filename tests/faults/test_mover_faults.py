@@ -93,7 +93,7 @@ async def arrived(installation: Installation, is_complete: Callable[[set[bytes]]
     return found
 
 
-@trials("count", short=5, full=50, deadline_s=1_200)
+@trials("count", short=3, full=50, deadline_s=1_200)
 async def test_movers_that_die_and_freeze_lose_nothing_and_are_never_early(
     tmp_path: Path, engine: str | None, seed: int, count: int
 ) -> None:

@@ -17,7 +17,7 @@ from tests.faults.repeats import count_repeats
 from tests.faults.workload import Workload
 
 SOURCES = 4
-RATE = 30.0
+RATE, SHORT_RATE = 30.0, 15.0
 EXIT_S = 60.0
 """For a start, the leases of the one before to end, and a few rounds of work."""
 MOST_S = 2.0
@@ -25,8 +25,8 @@ MOST_S = 2.0
 
 PARTS = 5
 """Of the full form, which takes hours: parts can run at once, or one now and one later."""
-TIMES_PER_PART = 20
-"""So often each part ends at each point: 100 times in all."""
+SHORT_TIMES, TIMES_PER_PART = 5, 20
+"""So often it ends at each point, and so often each part does: 100 times in all."""
 
 OF_THE_SINK = ("before-commit", "during-commit", "after-commit", "during-write", "rows-written")
 OF_THE_MOVER = ("before-send", "during-send", "after-send", "before-commit", "during-commit", "after-commit")
@@ -42,7 +42,7 @@ PROCESSES = {"process-1": OF_THE_WORKER, "sink": OF_THE_SINK, "mover": OF_THE_MO
 @pytest.mark.parametrize(
     ("times", "part"),
     [
-        pytest.param(1, 0, id="short", marks=[pytest.mark.faults, pytest.mark.timeout(600)]),
+        pytest.param(SHORT_TIMES, 0, id="short", marks=[pytest.mark.faults, pytest.mark.timeout(600)]),
         *(
             pytest.param(
                 TIMES_PER_PART, part, id=f"part-{part}", marks=[pytest.mark.faults_long, pytest.mark.timeout(7_200)]
@@ -52,7 +52,7 @@ PROCESSES = {"process-1": OF_THE_WORKER, "sink": OF_THE_SINK, "mover": OF_THE_MO
     ],
 )
 async def test_nothing_is_lost_by_stages_that_end_at_named_points(
-    tmp_path: Path, engine: str | None, seed: int, times: int, part: int
+    tmp_path: Path, engine: str | None, seed: int, times: int, part: int, is_short: bool
 ) -> None:
     """`times` at each point, in a process by chance that has it; the four processes end beside one another."""
     mill = await install_mill(tmp_path, engine, Workload(seed, webhooks=1_000_000, sources=SOURCES))
@@ -63,7 +63,7 @@ async def test_nothing_is_lost_by_stages_that_end_at_named_points(
     with mill.running(), Ledger(tmp_path / "ledger") as ledger:
         await asyncio.to_thread(mill.processes["process-2"].stop)
         ending = asyncio.create_task(_end_all(mill, lanes, chance))
-        await load(mill, ledger, rate=RATE, is_over=ending.done)
+        await load(mill, ledger, rate=SHORT_RATE if is_short else RATE, is_over=ending.done)
         await ending
         await mill.settled(ledger)
         del mill.processes["process-2"]
@@ -103,7 +103,7 @@ async def _end_in_turn(mill: Mill, name: str, points: Sequence[str], chance: ran
 
 
 async def _end_at(mill: Mill, name: str, point: str, after_s: float) -> None:
-    program = (sys.executable, "-m", "tests.faults.points", point, str(after_s))
+    program = (sys.executable, "-m", "tests.faults.doomed", point, str(after_s))
     doomed = mill.add(name, *mill.processes[name].arguments, program=program)
     await asyncio.to_thread(doomed.launch_stage)
     if point in REVOKES:
@@ -112,4 +112,4 @@ async def _end_at(mill: Mill, name: str, point: str, after_s: float) -> None:
     code = await asyncio.to_thread(doomed.wait, EXIT_S)
     assert code == EXIT_CODE, f"{name} ended with {code} instead of at {point}:\n{doomed.stderr[-4_000:]}"
     if point in REVOKES:
-        await asyncio.to_thread(mill.processes["process-2"].stop)
+        mill.processes["process-2"].kill()

@@ -22,13 +22,13 @@ WEBHOOKS_PER_POISON = 200
 MOST_LOOP_S = 120.0
 
 
-@trials("poisons", short=5, full=50, deadline_s=3_600)
+@trials("poisons", short=3, full=50, deadline_s=3_600)
 async def test_a_webhook_that_ends_the_worker_three_times_is_a_dead_letter_and_all_others_are_delivered(
     tmp_path: Path, engine: str | None, seed: int, poisons: int
 ) -> None:
     workload, poisoned = _with_poisons(seed, poisons)
     mill = await install_mill(tmp_path, engine, workload)
-    program = (sys.executable, "-m", "tests.faults.points", POISON, "0")
+    program = (sys.executable, "-m", "tests.faults.doomed", POISON, "0")
     worker = mill.add("process-1", "process", program=program)
 
     with mill.running(), Ledger(tmp_path / "ledger") as ledger:

@@ -16,7 +16,7 @@ SOURCES = 4
 RATE = 100.0
 
 
-@trials("count", short=5, full=50, deadline_s=1_800)
+@trials("count", short=3, full=50, deadline_s=1_800)
 async def test_nothing_accepted_is_lost_by_a_receiver_that_is_killed(
     tmp_path: Path, engine: str | None, seed: int, count: int
 ) -> None:

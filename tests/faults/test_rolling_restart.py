@@ -13,20 +13,20 @@ from tests.faults.workload import Workload, now_ms
 
 WORKERS = 3
 SOURCES = 4
-RATE = 100.0
+RATE, SHORT_RATE = 100.0, 50.0
 MOST_EXIT_S = 25.0
 MOST_REPEATED = 0.005
 
 
 @trials("rounds", short=3, full=50, deadline_s=7_200)
 async def test_workers_restarted_in_turn_hand_over_what_they_have(
-    tmp_path: Path, engine: str | None, seed: int, rounds: int
+    tmp_path: Path, engine: str | None, seed: int, rounds: int, is_short: bool
 ) -> None:
     mill = await install_mill(tmp_path, engine, Workload(seed, webhooks=1_000_000, sources=SOURCES), workers=WORKERS)
 
     with mill.running(), Ledger(tmp_path / "ledger") as ledger:
         restarting = asyncio.create_task(_restart(mill, rounds))
-        await load(mill, ledger, rate=RATE, is_over=restarting.done)
+        await load(mill, ledger, rate=SHORT_RATE if is_short else RATE, is_over=restarting.done)
         exits_s, from_ms, to_ms = await restarting
         await mill.settled(ledger)
         await mill.stop()

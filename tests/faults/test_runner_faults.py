@@ -104,7 +104,7 @@ class Tally:
 
 @pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("name", FAULTS)
-@trials("count", short=10, full=1_000, deadline_s=3_600)
+@trials("count", short=50, full=1_000, deadline_s=3_600)
 async def test_a_fault_ends_alone_in_time_and_as_what_it_is(name: str, language: str, count: int) -> None:
     others = {child.pid for child in psutil.Process().children(recursive=True)}
     tally, process = Tally(), psutil.Process()

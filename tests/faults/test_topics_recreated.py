@@ -68,7 +68,7 @@ async def assert_all_there(installation: Installation, folder: Path, sent: int, 
     assert (rows, numbers, len(ids), stale) == (sent, sent, sent, [])
 
 
-@trials("count", short=2, full=10, deadline_s=1_200)
+@trials("count", short=1, full=10, deadline_s=1_200)
 async def test_a_topic_that_is_created_anew_brings_nothing_that_counts_as_a_repetition(
     tmp_path: Path, engine: str | None, count: int
 ) -> None:

@@ -1,8 +1,7 @@
-"""How often a row tries: in `make faults-long` the full figure, in `make faults` a tenth, on each log or on both.
+"""How often a row tries: in `make faults-long` the full figure, in `make faults` a tenth of it.
 
-The loads of rows 1, 7, 30 and of the main figure are smaller than a tenth in short.
-Rows 15 and 21 try a fiftieth there: what they do is start processes, and a tenth would keep two processors busy for
-four minutes more.
+The tenth is over both logs, or both languages, together. Loads may be smaller still, and the main figure, which takes
+hours, has two kills on each log.
 """
 
 import pytest
