@@ -353,16 +353,22 @@ async def test_a_warehouse_from_before_histories_can_keep_them(database: Databas
     assert [row["a"] for row in database.listed("pipedrive", "deals_history")["deals_history"]] == [2]
 
 
-async def test_rows_that_a_constraint_refuses_are_named_and_the_others_stay(database: Database) -> None:
+@pytest.mark.parametrize(
+    ("constraint", "refused", "error"),
+    [("CHECK (v < 100)", 1_000, "23514 (CheckViolation)"), ("UNIQUE (v)", 0, "23505 (UniqueViolation)")],
+)
+async def test_rows_that_a_constraint_refuses_are_named_and_the_others_stay(
+    database: Database, constraint: str, refused: int, error: str
+) -> None:
     async with PostgresWarehouse(database.address()) as sink:
-        await sink.write([write("0", 1, {"v": 1})])
-        database.query("ALTER TABLE pipedrive.deals ADD CHECK (v < 100)")
-        batch = [write(str(n), 2, {"v": 1_000 if n in (3, 17) else n}) for n in range(1, 20)]
+        await sink.write([write("0", 1, {"v": 0})])
+        database.query(f"ALTER TABLE pipedrive.deals ADD {constraint}")
+        batch = [write(str(n), 2, {"v": refused if n in (3, 17) else n}) for n in range(1, 20)]
 
         with pytest.raises(RecordRejected) as caught:
             await sink.write(batch)
 
-        assert caught.value.rejected == dict.fromkeys((2, 16), "PostgreSQL refuses it with 23514 (CheckViolation)")
+        assert caught.value.rejected == dict.fromkeys((2, 16), f"PostgreSQL refuses it with {error}")
         assert database.rows("pipedrive", "deals").keys() == {"0"}
         await sink.write([message for index, message in enumerate(batch) if index not in caught.value.rejected])
 
