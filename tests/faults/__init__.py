@@ -10,7 +10,7 @@
 | `outages` | a load that lasts as long as its test, until when webhooks are accepted again, and how long none was |
 | `usage` | memory and descriptors of a process |
 | `kills` | kills in random turn while something runs |
-| `points`, `doomed` | named points at which a process ends, and the program that does |
+| `points` | named points at which a process ends, and the program that does |
 | `checker` | joins ledger, warehouse, dead letters and books; names what is lost, doubled, invented or different |
 | `repeats` | how much work was done more than once, and when it stood still, from the log |
 

@@ -1,4 +1,4 @@
-"""Named points between two steps of a stage, or within one, and how a process ends there (`tests.faults.doomed`).
+"""A stage that ends at a named point: `python -m tests.faults.points <point> <seconds> <command> ...` runs `hookmill`.
 
 The process is gone (`os._exit`) when it comes to the point so long after it first did, as if killed exactly there. The
 points are put around methods from outside; what is shipped knows nothing of them. The point `poison` is none: there,
@@ -7,12 +7,16 @@ each webhook of that fate makes the function stage fail with an error that nobod
 
 import asyncio
 import functools
+import gc
 import os
 import pkgutil
 import random
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
+
+from console.main import main
 
 EXIT_CODE: Final = 70
 POISON: Final = "poison"
@@ -128,3 +132,11 @@ def _poison() -> None:
 
     assert execution.read_invocation is read_invocation, "the bug has to go where webhooks are read now"
     execution.read_invocation = fail_on_poison
+
+
+if __name__ == "__main__":
+    gc.disable()  # as `main`, and before the stage is loaded
+    _, point, after_s, *arguments = sys.argv
+    arm(point, float(after_s))
+    sys.argv = ["hookmill", *arguments]
+    main()

@@ -103,7 +103,7 @@ async def _end_in_turn(mill: Mill, name: str, points: Sequence[str], chance: ran
 
 
 async def _end_at(mill: Mill, name: str, point: str, after_s: float) -> None:
-    program = (sys.executable, "-m", "tests.faults.doomed", point, str(after_s))
+    program = (sys.executable, "-m", "tests.faults.points", point, str(after_s))
     doomed = mill.add(name, *mill.processes[name].arguments, program=program)
     await asyncio.to_thread(doomed.launch_stage)
     if point in REVOKES:
@@ -112,4 +112,4 @@ async def _end_at(mill: Mill, name: str, point: str, after_s: float) -> None:
     code = await asyncio.to_thread(doomed.wait, EXIT_S)
     assert code == EXIT_CODE, f"{name} ended with {code} instead of at {point}:\n{doomed.stderr[-4_000:]}"
     if point in REVOKES:
-        mill.processes["process-2"].kill()
+        await asyncio.to_thread(mill.processes["process-2"].kill)

@@ -28,7 +28,7 @@ async def test_a_webhook_that_ends_the_worker_three_times_is_a_dead_letter_and_a
 ) -> None:
     workload, poisoned = _with_poisons(seed, poisons)
     mill = await install_mill(tmp_path, engine, workload)
-    program = (sys.executable, "-m", "tests.faults.doomed", POISON, "0")
+    program = (sys.executable, "-m", "tests.faults.points", POISON, "0")
     worker = mill.add("process-1", "process", program=program)
 
     with mill.running(), Ledger(tmp_path / "ledger") as ledger:
