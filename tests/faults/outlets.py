@@ -16,16 +16,21 @@ from tests.redelivery.installation import Installation
 from tests.sinks.messages import event, event_record, object_record, write
 
 OBJECTS = 500
+PART = 500
 DRAIN_S = 120.0
 
 
 class Timed:
-    """A sink that notes how long each event, of one source if named, took from its sending until it was written."""
+    """A sink that notes how long each event, of one source if named, took from its sending until it was written.
+
+    `writes` are its batches: when each was written (monotonic, s), and its messages.
+    """
 
     def __init__(self, real: Sink, source: str | None = None) -> None:
         self._real = real
         self._source = source
         self.took_s: list[float] = []
+        self.writes: list[tuple[float, int]] = []
 
     async def __aenter__(self) -> Self:
         await self._real.__aenter__()
@@ -38,6 +43,7 @@ class Timed:
 
     async def write(self, batch: Sequence[Message]) -> None:
         await self._real.write(batch)
+        self.writes.append((time.monotonic(), len(batch)))
         now_s = time.time()
         events = [message for message in batch if isinstance(message, Event)]
         self.took_s += [now_s - sent_at_s(event) for event in events if self._source in {None, event.source}]
@@ -46,6 +52,11 @@ class Timed:
         """What was noted since the last call, in order of length."""
         taken, self.took_s = sorted(self.took_s), []
         return taken
+
+    def rate(self, since_s: float, until_s: float) -> float:
+        """Messages a second between the first and the last batch written in that time."""
+        (began_s, _), *others = [(at_s, count) for at_s, count in self.writes if since_s <= at_s <= until_s]
+        return sum(count for _, count in others) / (others[-1][0] - began_s)
 
 
 class Traffic:
@@ -66,9 +77,10 @@ class Traffic:
                 await self._send(sender, rate // 10)
 
     async def burst(self, count: int) -> None:
-        """So many events and as many object writes at once."""
+        """So many events and as many object writes at once, on all partitions."""
         async with self._installation.log.sender() as sender:
-            await self._send(sender, count)
+            for _ in range(0, count, PART):  # what has no key goes to one partition, as long as it is one sending
+                await self._send(sender, PART)
 
     async def _send(self, sender: RecordSender, count: int) -> None:
         names = self._installation.names

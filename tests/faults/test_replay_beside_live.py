@@ -67,12 +67,12 @@ def webhook(source: str, number: int) -> NewRecord:
 
 @trials("webhooks", short=10_000, full=1_000_000, deadline_s=7_200)
 async def test_a_repair_beside_live_webhooks_adds_nothing_and_hardly_delays_them(
-    tmp_path: Path, engine: str | None, webhooks: int
+    memory_path: Path, engine: str | None, webhooks: int
 ) -> None:
-    installation = await install(tmp_path / "data", engine)
+    installation = await install(memory_path / "data", engine)
     await prepare(installation, webhooks)
-    live, warehouse = Live(installation), Timed(SqliteWarehouse(tmp_path / "w.db"), "live")
-    process = Process(["process"], tmp_path / "process", {**installation.environment, **QUIET})
+    live, warehouse = Live(installation), Timed(SqliteWarehouse(memory_path / "w.db"), "live")
+    process = Process(["process"], memory_path / "process", {**installation.environment, **QUIET})
 
     with started(process):
         async with running([outlet(installation, "warehouse", warehouse)]):
@@ -80,8 +80,8 @@ async def test_a_repair_beside_live_webhooks_adds_nothing_and_hardly_delays_them
             alone_s, beside_s, seconds = await flow_alone_and_beside(installation, live, warehouse)
         await asyncio.to_thread(process.stop)
 
-    rows = query(tmp_path / "w.db", "SELECT count(*), count(DISTINCT n) FROM shop__paid")[0]
-    live_rows = query(tmp_path / "w.db", "SELECT count(*), count(DISTINCT n) FROM live__paid")[0]
+    rows = query(memory_path / "w.db", "SELECT count(*), count(DISTINCT n) FROM shop__paid")[0]
+    live_rows = query(memory_path / "w.db", "SELECT count(*), count(DISTINCT n) FROM live__paid")[0]
     p99_s = percentile(alone_s, 0.99), percentile(beside_s, 0.99)
     print(
         f"row 30: repair of {webhooks:,} webhooks in {seconds:.0f} s, {rows[0] - webhooks} new rows; p99 of "

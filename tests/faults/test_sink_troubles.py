@@ -55,10 +55,10 @@ def hook_at(port: int, scheme: str = "http") -> WebhookOut:
 @pytest.mark.parametrize("name", TROUBLES)
 @trials("count", short=1, full=10, deadline_s=1_800)
 async def test_a_destination_in_trouble_holds_up_no_other_sink_and_loses_nothing(
-    tmp_path: Path, engine: str | None, name: str, count: int
+    memory_path: Path, engine: str | None, name: str, count: int
 ) -> None:
-    installation, trouble = await install(tmp_path / "data", engine), TROUBLES[name]
-    traffic, other = Traffic(installation), Timed(SqliteWarehouse(tmp_path / "w.db"))
+    installation, trouble = await install(memory_path / "data", engine), TROUBLES[name]
+    traffic, other = Traffic(installation), Timed(SqliteWarehouse(memory_path / "w.db"))
     before_s: list[float] = []
     beside_s: list[float] = []
     taken: set[str] = set()
@@ -103,7 +103,7 @@ async def test_a_destination_in_trouble_holds_up_no_other_sink_and_loses_nothing
 @pytest.mark.parametrize("trouble", [Trouble.SLOW, Trouble.HALF_OPEN, Trouble.RESET])
 @trials("count", short=1, full=10, deadline_s=3_600)
 async def test_a_database_behind_a_bad_network_holds_up_no_other_sink_and_loses_nothing(
-    tmp_path: Path,
+    memory_path: Path,
     engine: str | None,
     postgres_server: PostgresServer,
     trouble: Trouble,
@@ -111,8 +111,8 @@ async def test_a_database_behind_a_bad_network_holds_up_no_other_sink_and_loses_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("sinks.warehouses.postgres.sink._DEADLINE_S", 10.0)  # instead of 70: half-open is seen in time
-    installation = await install(tmp_path / "data", engine)
-    traffic, other = Traffic(installation), Timed(SqliteWarehouse(tmp_path / "w.db"))
+    installation = await install(memory_path / "data", engine)
+    traffic, other = Traffic(installation), Timed(SqliteWarehouse(memory_path / "w.db"))
     database = postgres_server.empty_database()
     before_s: list[float] = []
     beside_s: list[float] = []
