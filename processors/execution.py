@@ -1,6 +1,5 @@
 """Execution: webhooks of one source through their function, and what came of them durably on the log."""
 
-import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,6 +23,7 @@ from processors.results import Results
 from processors.runtimes.contract import Invocation, Outcome, RunnerPool, Status
 from processors.runtimes.errors import NodeMissing, RunnerUnavailable
 from processors.shares import Shares
+from processors.together import together
 from processors.webhook import Webhook, read_invocation
 
 
@@ -208,10 +208,7 @@ class Execution:
             except RecordTooLarge as error:
                 refusals.append(error)
 
-        async with asyncio.TaskGroup() as group:
-            for topic, records in by_topic.items():
-                if records and topic is not Topic.WEBHOOKS_PARKED:
-                    group.create_task(send(topic))
+        await together(send(topic) for topic, some in by_topic.items() if some and topic is not Topic.WEBHOOKS_PARKED)
         if not refusals and by_topic.get(Topic.WEBHOOKS_PARKED):
             await send(Topic.WEBHOOKS_PARKED)
         return refusals[0] if refusals else None

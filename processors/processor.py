@@ -25,6 +25,7 @@ from processors.parked import Parked
 from processors.parked import brought_back as brought_back_from_parking
 from processors.runtimes.contract import RunnerPool
 from processors.shares import fitting
+from processors.together import together
 from processors.turns import End, Turn, Turns
 from processors.webhook import Webhook, read_webhook
 
@@ -102,9 +103,7 @@ class RecordProcessor:
         topic = self._topic(span)
         parts = self._expected.pop(id(span), None) or self._parts(span)
         slots = asyncio.Semaphore(MAX_SOURCES_AT_ONCE)
-        async with asyncio.TaskGroup() as group:
-            for part in parts:
-                group.create_task(self._settle_in_turn(part, topic, slots, is_wanted))
+        await together(self._settle_in_turn(part, topic, slots, is_wanted) for part in parts)
 
     async def set_aside(self, span: Span, bug: BaseException) -> None:
         """After a bug in `process`: each record of the span is durable for another try by itself, or as a dead letter.
