@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,10 @@ from tests.s3_server import S3Server
 
 # A Kafka of tests lives for minutes: the second compiler of the JVM takes more time than it saves.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")
+
+# In the background of a script Ctrl-C is ignored, and would be by every process that a test starts to interrupt it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _QUICK_HOUSEKEEPING = {
     "log.initial.task.delay.ms": "500",
