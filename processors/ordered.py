@@ -1,5 +1,6 @@
 """Ordered sources: what has to happen that webhooks of one key run one after another, whichever way they take."""
 
+import asyncio
 from collections.abc import Callable, Iterable, Sequence
 
 from hookmill.parked import Why, entry_key
@@ -13,7 +14,6 @@ from processors.hold import Abandoned
 from processors.parked_index import queue_hash
 from processors.results import Results
 from processors.shares import Share
-from processors.together import together
 from processors.turns import End, Turn
 from processors.webhook import Webhook
 
@@ -49,10 +49,10 @@ class Ordered:
             await until_turn(turn, is_wanted)
             await self._settle(source, deployed, later)
 
-        works = [self._settle(source, deployed, [each for each in webhooks if each.record.key in come])]
-        if later:
-            works.append(settle_later())
-        await together(works)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._settle(source, deployed, [each for each in webhooks if each.record.key in come]))
+            if later:
+                group.create_task(settle_later())
 
     async def settle_parked(
         self, source: str, deployed: Deployed | Failure, webhooks: Sequence[Webhook], keys: Sequence[bytes]

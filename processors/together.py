@@ -6,7 +6,7 @@ from typing import Any
 
 
 async def together(works: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """All are done. When one fails the others are cancelled.
+    """All are done. When one fails the others are cancelled. From a generator none is made before it begins.
 
     The group has a task of its own: until Python 3.13 a `TaskGroup` that fails leaves its task with a request to cancel
     it that nobody takes back, and until 3.11.3 `asyncio.timeout` then ends such a task instead of raising an error.

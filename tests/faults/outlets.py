@@ -79,8 +79,8 @@ class Traffic:
     async def burst(self, count: int) -> None:
         """So many events and as many object writes at once, on all partitions."""
         async with self._installation.log.sender() as sender:
-            for _ in range(0, count, PART):  # what has no key goes to one partition, as long as it is one sending
-                await self._send(sender, PART)
+            for begin in range(0, count, PART):  # what has no key goes to one partition, as long as it is one sending
+                await self._send(sender, min(PART, count - begin))
 
     async def _send(self, sender: RecordSender, count: int) -> None:
         names = self._installation.names
